@@ -1,0 +1,114 @@
+"""The only home of image size, bins ↔ values, history padding and instruction hashing: training and robot share it."""
+
+from __future__ import annotations
+
+import functools
+import re
+import zlib
+
+import cv2
+import numpy as np
+
+from qtx_ros.errors import QtxError
+from qtx_ros.spec import ActionDimension, Camera, Spec
+
+TEXT_LENGTH = 64  # tokens per instruction, padded with 0
+TEXT_BUCKETS = 4096  # hash buckets; token 0 is padding
+
+
+# --- images ------------------------------------------------------------------------------------------------------
+
+def resize(image: np.ndarray, camera: Camera) -> np.ndarray:
+    """Crop and area-average a uint8 [h, w, 3] RGB image to the camera's [height, width, 3].
+
+    Area averaging in both directions of scale: the filter must be one and the same in training and serving.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise QtxError(f"camera {camera.name!r}: got an image {image.dtype} {image.shape}, expected uint8 [h, w, 3]")
+    if camera.crop is not None:
+        image = _crop(image, camera)
+    if image.shape[:2] == (camera.height, camera.width):
+        return np.ascontiguousarray(image)
+    return cv2.resize(image, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+
+
+def _crop(image: np.ndarray, camera: Camera) -> np.ndarray:
+    top, left, height, width = camera.crop
+    part = image[max(top, 0) : top + height, max(left, 0) : left + width]
+    if part.shape[:2] != (height, width):
+        raise QtxError(f"camera {camera.name!r}: crop {camera.crop} does not fit an image of {image.shape[:2]}")
+    return part
+
+
+# --- bins ↔ values -----------------------------------------------------------------------------------------------
+
+@functools.lru_cache(maxsize=1024)
+def bin_values(dimension: ActionDimension) -> np.ndarray:
+    """The value of each bin, float64 [bins], ascending from `low` to `high`.
+
+    If the range holds zero, one bin is exactly zero: the grid is even on each side of it.
+    """
+    low, high, count = dimension.low, dimension.high, dimension.bins
+    values = np.linspace(low, high, count)
+    if low < 0 < high:
+        zero = zero_bin(dimension)
+        values = np.concatenate([np.linspace(low, 0, zero + 1), np.linspace(0, high, count - zero)[1:]])
+    values.setflags(write=False)
+    return values
+
+
+def zero_bin(dimension: ActionDimension) -> int:
+    """The bin that holds zero, for a range around zero (256 bins, symmetric: 128)."""
+    share_below = -dimension.low / (dimension.high - dimension.low)
+    return int(np.clip(np.floor(share_below * (dimension.bins - 1) + 0.5), 1, dimension.bins - 2))
+
+
+@functools.lru_cache(maxsize=1024)
+def bin_edges(dimension: ActionDimension) -> np.ndarray:
+    """Edges between bins, float64 [bins + 1]: bin i holds [edges[i], edges[i + 1])."""
+    values = bin_values(dimension)
+    edges = np.concatenate([[dimension.low], (values[1:] + values[:-1]) / 2, [dimension.high]])
+    edges.setflags(write=False)
+    return edges
+
+
+def to_bins(spec: Spec, actions: np.ndarray) -> np.ndarray:
+    """Nearest bin of each value, int64 [..., D] from float [..., D]; values outside the range take the outermost bin."""
+    actions = np.asarray(actions, np.float64)
+    if actions.shape[-1:] != (len(spec.dimensions),):
+        raise QtxError(f"actions have shape {actions.shape}, expected {len(spec.dimensions)} dimensions last")
+    if not np.isfinite(actions).all():
+        raise QtxError("actions hold NaN or infinity, which no bin can hold")
+    bins = [np.searchsorted(bin_edges(d)[1:-1], actions[..., i], side="right") for i, d in enumerate(spec.dimensions)]
+    return np.stack(bins, -1).astype(np.int64)
+
+
+def from_bins(spec: Spec, bins: np.ndarray) -> np.ndarray:
+    """Value of each bin, float64 [..., D] from int [..., D]. The inverse of `to_bins` on bin values."""
+    bins = np.asarray(bins)
+    counts = np.array([d.bins for d in spec.dimensions])
+    if bins.shape[-1:] != counts.shape or (bins < 0).any() or (bins >= counts).any():
+        raise QtxError(f"bins {bins.tolist()} do not fit dimensions of {counts.tolist()} bins")
+    return np.stack([bin_values(d)[bins[..., i]] for i, d in enumerate(spec.dimensions)], -1)
+
+
+# --- history -----------------------------------------------------------------------------------------------------
+
+def history_indices(step: int | np.ndarray, history: int) -> np.ndarray:
+    """Indices of the last `history` frames up to `step`, int64 [..., history].
+
+    Before the first frame stands the first frame: the ring of a live policy starts the same way.
+    """
+    offsets = np.arange(1 - history, 1)
+    return np.maximum(np.asarray(step)[..., None] + offsets, 0)
+
+
+# --- instructions ------------------------------------------------------------------------------------------------
+
+def text_tokens(instruction: str) -> np.ndarray:
+    """Hashed words and character trigrams of an instruction, int64 [TEXT_LENGTH], padded with 0."""
+    words = re.findall(r"\w+", instruction.lower())
+    grams = [f"#{word}#"[i : i + 3] for word in words for i in range(len(word))]
+    pieces = [f"w:{word}" for word in words] + [f"g:{gram}" for gram in grams]
+    tokens = [1 + zlib.crc32(piece.encode()) % (TEXT_BUCKETS - 1) for piece in pieces][:TEXT_LENGTH]
+    return np.array(tokens + [0] * (TEXT_LENGTH - len(tokens)), np.int64)

@@ -1,0 +1,191 @@
+"""The contract between a robot and a policy: cameras, state, action dimensions, rate, history, age limits.
+
+A robot is one YAML file in `config/robot/`. The same contract travels in every bag, training set and bundle as JSON.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qtx_ros import config
+from qtx_ros.errors import QtxError
+from qtx_ros.paths import share
+
+MODES = ("absolute", "delta")
+
+
+@dataclass(frozen=True)
+class Camera:
+    """One camera: where its images come from and what the network sees of them."""
+
+    name: str
+    topic: str
+    height: int  # [px] as the network sees it
+    width: int  # [px]
+    type: str = "sensor_msgs/msg/Image"
+    crop: tuple[int, int, int, int] | None = None  # top, left, height, width in the source image [px]
+    max_age: float = 0.15  # [s] header stamp to tick
+
+
+@dataclass(frozen=True)
+class StateStream:
+    """Numbers the policy sees: the entries `names` of a message, by name and not by order."""
+
+    topic: str
+    names: tuple[str, ...]
+    type: str = "sensor_msgs/msg/JointState"
+    field: str = "position"
+    max_age: float = 0.05  # [s]
+
+
+@dataclass(frozen=True)
+class ActionDimension:
+    """One action dimension, discretised into `bins` values between `low` and `high`."""
+
+    name: str
+    low: float
+    high: float
+    bins: int = 256
+    mode: str = "absolute"  # absolute: the command itself; delta: command minus the measured `reference`
+    reference: str | None = None  # name of a state entry; default: the dimension's own name
+    limits: tuple[float, float] | None = None  # of the command, in its own unit
+
+
+@dataclass(frozen=True)
+class CommandStream:
+    """One topic that takes commands, and the action dimensions it carries."""
+
+    topic: str
+    dimensions: tuple[ActionDimension, ...]
+    type: str = "trajectory_msgs/msg/JointTrajectory"
+
+
+@dataclass(frozen=True)
+class InstructionStream:
+    topic: str = "instruction"
+    type: str = "std_msgs/msg/String"
+
+
+@dataclass(frozen=True)
+class EventStream:
+    """Reward, success and end of episode."""
+
+    topic: str = "step_event"
+    type: str = "qtx_ros/msg/StepEvent"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Everything a policy has to know about a robot, and nothing else."""
+
+    name: str
+    rate: float  # [Hz] of ticks
+    cameras: tuple[Camera, ...]
+    states: tuple[StateStream, ...]
+    commands: tuple[CommandStream, ...]
+    history: int = 1  # frames the policy remembers
+    tick: str = "timer"  # timer: a fixed grid; or a camera's name: a tick when its frame arrives
+    instruction: InstructionStream = field(default_factory=InstructionStream)
+    events: EventStream = field(default_factory=EventStream)
+    clock_offset: tuple[float, float] = (-0.005, 1.0)  # [s] plausible median of receive time minus header stamp
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @functools.cached_property
+    def dimensions(self) -> tuple[ActionDimension, ...]:
+        """All action dimensions, in the order of the policy's outputs."""
+        return tuple(d for command in self.commands for d in command.dimensions)
+
+    @functools.cached_property
+    def state_names(self) -> tuple[str, ...]:
+        """All state entries, in the order of the policy's input."""
+        return tuple(name for stream in self.states for name in stream.names)
+
+    @property
+    def period_ns(self) -> int:
+        """Time between ticks [ns]."""
+        return round(1e9 / self.rate)
+
+    def to_dict(self) -> dict:
+        return config.dump(self)
+
+    def to_json(self) -> str:
+        """Canonical JSON: equal specs give equal text."""
+        return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    @classmethod
+    def from_dict(cls, data: dict, where: str = "spec") -> Spec:
+        return config.build(cls, data, where)
+
+    @classmethod
+    def from_json(cls, text: str, where: str = "spec") -> Spec:
+        try:
+            return cls.from_dict(json.loads(text), where)
+        except json.JSONDecodeError as error:
+            raise QtxError(f"{where} is not valid JSON: {error}") from None
+
+    @classmethod
+    def load(cls, path: str | Path) -> Spec:
+        """Read a robot YAML: a path, or the name of a shipped one such as `sawyer_sim`."""
+        text = str(path)
+        if "/" not in text and not text.endswith((".yaml", ".yml", ".json")):
+            path = share(f"config/robot/{text}.yaml")
+        return config.load(cls, path)
+
+
+def _check(spec: Spec) -> None:
+    where = f"robot {spec.name!r}"
+    if not (math.isfinite(spec.rate) and 0 < spec.rate <= 1000):
+        raise QtxError(f"{where}: rate is {spec.rate}, expected a number in (0, 1000] Hz")
+    if spec.history < 1:
+        raise QtxError(f"{where}: history is {spec.history}, expected at least 1 frame")
+    if not spec.cameras or not spec.commands:
+        raise QtxError(f"{where}: needs at least one camera and one command topic")
+    if spec.tick != "timer" and spec.tick not in [camera.name for camera in spec.cameras]:
+        raise QtxError(f"{where}: tick is {spec.tick!r}, expected 'timer' or a camera's name")
+    _check_unique(where, "camera names", [camera.name for camera in spec.cameras])
+    _check_unique(where, "state names", spec.state_names)
+    _check_unique(where, "action dimensions", [d.name for d in spec.dimensions])
+    topics = [s.topic for s in (*spec.cameras, *spec.states, *spec.commands, spec.instruction, spec.events)]
+    _check_unique(where, "topics", topics)
+    for camera in spec.cameras:
+        if camera.height < 1 or camera.width < 1:
+            raise QtxError(f"{where}: camera {camera.name!r} is {camera.height}x{camera.width}, expected at least 1x1")
+    for stream in (*spec.cameras, *spec.states):
+        if not stream.max_age > 0:
+            raise QtxError(f"{where}: max_age of {stream.topic!r} is {stream.max_age}, expected more than 0 s")
+    for dimension in spec.dimensions:
+        _check_dimension(where, dimension, spec.state_names)
+
+
+def _check_unique(where: str, what: str, names) -> None:
+    double = sorted({name for name in names if list(names).count(name) > 1})
+    if double:
+        raise QtxError(f"{where}: {what} must differ, {', '.join(map(repr, double))} stand twice")
+
+
+def _check_dimension(where: str, dimension: ActionDimension, state_names: tuple[str, ...]) -> None:
+    what = f"{where}: action dimension {dimension.name!r}"
+    if not (math.isfinite(dimension.low) and math.isfinite(dimension.high) and dimension.low < dimension.high):
+        raise QtxError(f"{what}: low {dimension.low} and high {dimension.high} must be finite and low < high")
+    if not 2 <= dimension.bins <= 65536:
+        raise QtxError(f"{what}: bins is {dimension.bins}, expected 2 to 65536")
+    if dimension.low < 0 < dimension.high and dimension.bins < 3:
+        raise QtxError(f"{what}: bins is {dimension.bins}, a range around zero needs at least 3")
+    if dimension.mode not in MODES:
+        raise QtxError(f"{what}: mode is {dimension.mode!r}, expected one of {', '.join(MODES)}")
+    if dimension.mode == "delta" and (dimension.reference or dimension.name) not in state_names:
+        wanted = dimension.reference or dimension.name
+        raise QtxError(f"{what}: mode delta needs the state entry {wanted!r}, the robot has {', '.join(state_names)}")
+    if dimension.limits is not None and not dimension.limits[0] < dimension.limits[1]:
+        raise QtxError(f"{what}: limits are {dimension.limits}, expected low < high")
