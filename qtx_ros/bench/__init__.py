@@ -1,1 +1,25 @@
+"""`qtx bench NAME`: each compares in one run on one machine, prints a table and ends with one JSON line."""
 
+from __future__ import annotations
+
+import importlib
+
+BENCHMARKS = {
+    "tick": "one policy tick: torch eager, ONNX step by step, ONNX in one graph",
+    "wire": "images and joint states between two processes",
+    "convert": "bags into a training set, times real time per core",
+    "loader": "training windows a second, against the JPEG decode limit",
+    "train": "training samples a second and peak memory",
+}
+
+
+def add_arguments(parser) -> None:
+    names = parser.add_subparsers(dest="benchmark", metavar="NAME", required=True)
+    for name, text in BENCHMARKS.items():
+        sub = names.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        importlib.import_module(f"qtx_ros.bench.{name}").add_arguments(sub)
+
+
+def main(arguments) -> int:
+    """Run one benchmark; its exit status."""
+    return importlib.import_module(f"qtx_ros.bench.{arguments.benchmark}").main(arguments)
