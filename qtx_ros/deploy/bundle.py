@@ -1,0 +1,147 @@
+"""The bundle: a folder that holds a whole policy, `tick.onnx`, `instruction.onnx`, `manifest.json` and a model card.
+
+The manifest carries the robot's contract and the SHA-256 of every graph. Nothing in a bundle is ever unpickled or run as
+code, and a graph is handed to the inference engine from the very bytes whose hash was checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from qtx_ros import config
+from qtx_ros.errors import QtxError
+from qtx_ros.preprocess import TEXT_LENGTH
+from qtx_ros.spec import Spec
+
+FORMAT = 1
+TICK, INSTRUCTION = "tick.onnx", "instruction.onnx"
+MANIFEST, MODEL_CARD = "manifest.json", "README.md"
+
+Ports = dict[str, tuple[str, tuple[int, ...]]]  # name → (NumPy type, shape)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle says about itself."""
+
+    name: str
+    spec: Spec
+    ring: tuple[int, int, int]  # T frames, K tokens each, W numbers a token
+    features: int  # F, numbers that stand for the instruction
+    model: dict = field(default_factory=dict)  # the network's configuration
+    versions: dict = field(default_factory=dict)  # of the libraries that made it
+    metrics: dict = field(default_factory=dict)
+    training: dict = field(default_factory=dict)  # data, commands, seed
+    files: dict = field(default_factory=dict)  # name → {"sha256", "bytes"}; filled when written
+    format: int = FORMAT
+
+    def tick_inputs(self) -> Ports:
+        """Inputs of `tick.onnx`."""
+        cameras = self.spec.cameras
+        return {
+            "frames": ("uint8", (len(cameras), cameras[0].height, cameras[0].width, 3)),
+            "state": ("float32", (len(self.spec.state_names),)),
+            "ring": ("float32", self.ring),
+            "first": ("bool", (1,)),
+            "features": ("float32", (1, self.features)),
+        }
+
+    def tick_outputs(self) -> Ports:
+        """Outputs of `tick.onnx`."""
+        count, widest = len(self.spec.dimensions), max(d.bins for d in self.spec.dimensions)
+        return {
+            "bins": ("int64", (count,)),
+            "values": ("float32", (count,)),
+            "q": ("float32", (count,)),
+            "q_all": ("float32", (count, widest)),
+            "ring_out": ("float32", self.ring),
+        }
+
+    def instruction_inputs(self) -> Ports:
+        """Inputs of `instruction.onnx`."""
+        return {"tokens": ("int64", (1, TEXT_LENGTH))}
+
+    def instruction_outputs(self) -> Ports:
+        """Outputs of `instruction.onnx`."""
+        return {"features": ("float32", (1, self.features))}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle: its manifest and the bytes of its graphs."""
+
+    folder: Path
+    manifest: Manifest
+    graphs: Mapping[str, bytes]
+
+
+def write_bundle_manifest(folder: str | Path, manifest: Manifest) -> Manifest:
+    """Hash the graphs in `folder`, write `manifest.json` there (atomically), and return the manifest with its hashes."""
+    folder = Path(folder)
+    files = {name: _entry(_read(folder, name)) for name in (TICK, INSTRUCTION)}
+    manifest = replace(manifest, files=files)
+    _check(manifest, str(folder / MANIFEST))
+    partial = folder / (MANIFEST + ".partial")
+    partial.write_text(json.dumps(config.dump(manifest), indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, folder / MANIFEST)
+    return manifest
+
+
+def read_manifest(folder: str | Path) -> Manifest:
+    """The manifest of a bundle folder, checked against itself but not against the graphs."""
+    path = Path(folder) / MANIFEST
+    if not path.is_file():
+        raise QtxError(f"{folder} is not a bundle: it has no {MANIFEST} (`qtx export` makes one)")
+    data = config.read(path)
+    if data.get("format") != FORMAT:
+        raise QtxError(f"{path}: format is {data.get('format')!r}, this version of qtx_ros reads format {FORMAT}")
+    manifest = config.build(Manifest, data, str(path))
+    _check(manifest, str(path))
+    return manifest
+
+
+def load_bundle(folder: str | Path) -> Bundle:
+    """Read a bundle folder and verify every graph against its hash; QtxError says what is wrong."""
+    manifest = read_manifest(folder)
+    return Bundle(Path(folder), manifest, {name: _verified(Path(folder), manifest, name) for name in (TICK, INSTRUCTION)})
+
+
+def _verified(folder: Path, manifest: Manifest, name: str) -> bytes:
+    entry, data = manifest.files.get(name), _read(folder, name)
+    if not isinstance(entry, dict) or not {"sha256", "bytes"} <= entry.keys():
+        raise QtxError(f"{folder / MANIFEST}: files has no sha256 and bytes for {name}, it has {entry!r}")
+    if len(data) != entry["bytes"]:
+        raise QtxError(f"{folder / name} has {len(data)} bytes, its manifest says {entry['bytes']}: copy the bundle anew")
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != entry["sha256"]:
+        raise QtxError(
+            f"{folder / name} was changed after export: its SHA-256 is {digest[:12]}…, its manifest says "
+            f"{str(entry['sha256'])[:12]}…: copy the bundle anew"
+        )
+    return data
+
+
+def _read(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except OSError as error:
+        raise QtxError(f"bundle {folder}: cannot read {name}: {error.strerror}") from None
+
+
+def _entry(data: bytes) -> dict:
+    return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+
+
+def _check(manifest: Manifest, where: str) -> None:
+    if manifest.ring[0] != manifest.spec.history:
+        raise QtxError(f"{where}: the ring holds {manifest.ring[0]} frames, its spec says history {manifest.spec.history}")
+    if min(*manifest.ring, manifest.features) < 1:
+        raise QtxError(f"{where}: ring {list(manifest.ring)} and features {manifest.features} must be at least 1")
+    sizes = {(camera.height, camera.width) for camera in manifest.spec.cameras}
+    if len(sizes) > 1:
+        raise QtxError(f"{where}: cameras have the sizes {sorted(sizes)}, a policy takes cameras of one size")
