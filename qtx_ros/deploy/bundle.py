@@ -1,7 +1,7 @@
 """The bundle: a folder that holds a whole policy, `tick.onnx`, `instruction.onnx`, `manifest.json` and a model card.
 
-The manifest carries the robot's contract and the SHA-256 of every graph. Nothing in a bundle is ever unpickled or run as
-code, and a graph is handed to the inference engine from the very bytes whose hash was checked.
+The manifest carries the robot's contract and the SHA-256 of every graph. Nothing in a bundle is ever unpickled or run
+as code, and a graph is handed to the inference engine from the very bytes whose hash was checked.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Bundle:
 
 
 def write_bundle_manifest(folder: str | Path, manifest: Manifest) -> Manifest:
-    """Hash the graphs in `folder`, write `manifest.json` there (atomically), and return the manifest with its hashes."""
+    """Hash the graphs in `folder`, write `manifest.json` there (atomically), return the manifest with the hashes."""
     folder = Path(folder)
     files = {name: _entry(_read(folder, name)) for name in (TICK, INSTRUCTION)}
     manifest = replace(manifest, files=files)
@@ -97,7 +97,7 @@ def read_manifest(folder: str | Path) -> Manifest:
     path = Path(folder) / MANIFEST
     if not path.is_file():
         raise QtxError(f"{folder} is not a bundle: it has no {MANIFEST} (`qtx export` makes one)")
-    data = config.read(path)
+    data = _json(path)
     if data.get("format") != FORMAT:
         raise QtxError(f"{path}: format is {data.get('format')!r}, this version of qtx_ros reads format {FORMAT}")
     manifest = config.build(Manifest, data, str(path))
@@ -107,8 +107,9 @@ def read_manifest(folder: str | Path) -> Manifest:
 
 def load_bundle(folder: str | Path) -> Bundle:
     """Read a bundle folder and verify every graph against its hash; QtxError says what is wrong."""
+    folder = Path(folder)
     manifest = read_manifest(folder)
-    return Bundle(Path(folder), manifest, {name: _verified(Path(folder), manifest, name) for name in (TICK, INSTRUCTION)})
+    return Bundle(folder, manifest, {name: _verified(folder, manifest, name) for name in (TICK, INSTRUCTION)})
 
 
 def _verified(folder: Path, manifest: Manifest, name: str) -> bytes:
@@ -116,13 +117,23 @@ def _verified(folder: Path, manifest: Manifest, name: str) -> bytes:
     if not isinstance(entry, dict) or not {"sha256", "bytes"} <= entry.keys():
         raise QtxError(f"{folder / MANIFEST}: files has no sha256 and bytes for {name}, it has {entry!r}")
     if len(data) != entry["bytes"]:
-        raise QtxError(f"{folder / name} has {len(data)} bytes, its manifest says {entry['bytes']}: copy the bundle anew")
+        raise QtxError(f"{folder / name} has {len(data)} bytes, not the {entry['bytes']} of its manifest: copy it anew")
     digest = hashlib.sha256(data).hexdigest()
     if digest != entry["sha256"]:
         raise QtxError(
-            f"{folder / name} was changed after export: its SHA-256 is {digest[:12]}…, its manifest says "
-            f"{str(entry['sha256'])[:12]}…: copy the bundle anew"
+            f"{folder / name} was changed after export: its SHA-256 is {digest[:12]}…, "
+            f"not the {str(entry['sha256'])[:12]}… of its manifest: copy it anew"
         )
+    return data
+
+
+def _json(path: Path) -> dict:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise QtxError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise QtxError(f"{path} holds {type(data).__name__}, expected a mapping of keys to values")
     return data
 
 
@@ -139,7 +150,7 @@ def _entry(data: bytes) -> dict:
 
 def _check(manifest: Manifest, where: str) -> None:
     if manifest.ring[0] != manifest.spec.history:
-        raise QtxError(f"{where}: the ring holds {manifest.ring[0]} frames, its spec says history {manifest.spec.history}")
+        raise QtxError(f"{where}: ring holds {manifest.ring[0]} frames, its spec has history {manifest.spec.history}")
     if min(*manifest.ring, manifest.features) < 1:
         raise QtxError(f"{where}: ring {list(manifest.ring)} and features {manifest.features} must be at least 1")
     sizes = {(camera.height, camera.width) for camera in manifest.spec.cameras}
