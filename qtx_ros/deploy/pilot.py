@@ -1,0 +1,66 @@
+"""From an observation to a command: the network's choice when all is well, a hold with its reason when it is not."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from qtx_ros.data.align import Observation
+from qtx_ros.data.messages import targets
+from qtx_ros.deploy import safety
+from qtx_ros.deploy.policy import Choice, Policy
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to send to the robot, and why."""
+
+    values: np.ndarray  # float64 [D], absolute; NaN: nothing to send for this dimension
+    choice: Choice | None  # None while holding
+    reason: str = ""  # why it holds; empty: the network's choice
+
+
+class Pilot:
+    """Drives one robot with one policy; remembers what was measured and commanded last."""
+
+    def __init__(self, policy: Policy, max_step: float = 1.0) -> None:
+        self.policy, self.spec, self.max_step = policy, policy.spec, max_step
+        self._measured = np.full(len(self.spec.state_names), math.nan)
+        self._sent = np.full(len(self.spec.dimensions), math.nan)
+        self._latched: np.ndarray | None = None
+
+    def reset(self) -> None:
+        """A new episode: forget all frames."""
+        self.policy.reset()
+
+    def decide(self, observation: Observation) -> Command:
+        """The command for one observation."""
+        reason = self.judge(observation)
+        if reason:
+            return self.hold(reason)
+        self.policy.instruct(observation.instruction)
+        choice = self.policy.act(observation.frames, observation.state)
+        if not np.isfinite(choice.q).all():
+            return self.hold(f"the network's Q-values are {choice.q.tolist()}, expected finite numbers")
+        self._latched = None
+        wanted = targets(self.spec, choice.values, observation.state)
+        self._sent = safety.shape(self.spec, wanted, observation.state, self._sent, self.max_step)
+        return Command(self._sent, choice)
+
+    def judge(self, observation: Observation) -> str:
+        """Why this observation must not move the robot; empty when it may. Remembers what was measured."""
+        state = np.asarray(observation.state, np.float64)
+        self._measured = np.where(np.isfinite(state), state, self._measured)
+        return safety.unfit(self.spec, observation.problems, state, observation.instruction)
+
+    def hold(self, reason: str) -> Command:
+        """Keep the robot where it was when the hold began: following the measurement would let it creep under load.
+
+        The frames seen before a hold are forgotten: what comes after it is a new beginning for the network.
+        """
+        if self._latched is None:
+            self._latched = self._sent = safety.hold(self.spec, self._measured, self._sent)
+        self.policy.reset()
+        return Command(self._latched, None, reason)
