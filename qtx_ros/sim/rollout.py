@@ -1,0 +1,86 @@
+"""The closed loop in process, at the tick rate of a robot's contract and with the delay of the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from qtx_ros import preprocess
+from qtx_ros.data import messages
+from qtx_ros.errors import QtxError
+from qtx_ros.sim.world import SUB_STEP, World
+from qtx_ros.spec import Spec
+
+HORIZON = 70  # ticks: 3.5 s; the slowest of the scripted experts needs about 50
+DELAY = 1  # sub-steps of 12.5 ms between an observation and the start of the command that answers it
+IMAGE = 128  # [px] of the simulated camera, as the node publishes it
+
+
+@dataclass(frozen=True)
+class Step:
+    """One tick: what was seen, what was done, what it brought."""
+
+    image: np.ndarray  # uint8 [H, W, 3], as the network sees it; empty without rendering
+    state: np.ndarray  # float64 [S] in the order of spec.state_names
+    action: np.ndarray  # float64 [D] in the order of spec.dimensions, in the contract's terms
+    reward: float  # earned until the next tick
+    done: bool  # the task was completed before the next tick: the last step
+
+
+Act = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def rollout(
+    world: World,
+    spec: Spec,
+    act: Act,
+    horizon: int = HORIZON,
+    delay: int = DELAY,
+    binned: bool = True,
+    render: bool = True,
+) -> Iterator[Step]:
+    """Drive `world` from where it stands until the task is done or `horizon` ticks have passed.
+
+    `act(image, state)` returns an action in the contract's terms, float [D]; `binned` rounds it to the contract's bins.
+    An action takes effect `delay` sub-steps after the observation it answers, as it would over ROS topics.
+    """
+    sub_steps, names = _sub_steps(spec), [dimension.name for dimension in spec.dimensions]
+    for _ in range(horizon):
+        image, state = observe(world, spec, render)
+        action = np.asarray(act(image, state), np.float64)
+        if binned:
+            action = preprocess.from_bins(spec, preprocess.to_bins(spec, action))
+        command = dict(zip(names, messages.targets(spec, action, state), strict=True))
+        done = _tick(world, command, sub_steps, delay, 1.0 / spec.rate)
+        yield Step(image, state, action, float(done), done)
+        if done:
+            return
+
+
+def observe(world: World, spec: Spec, render: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Image uint8 [H, W, 3] and state float64 [S] of this moment, as the policy would get them from the topics."""
+    state = world.positions[[world.names.index(name) for name in spec.state_names]]
+    if not render:
+        return np.zeros((0, 0, 3), np.uint8), state
+    return preprocess.resize(world.render(IMAGE, IMAGE), spec.cameras[0]), state
+
+
+def _tick(world: World, command: dict[str, float], sub_steps: int, delay: int, duration: float) -> bool:
+    for i in range(sub_steps):
+        if i == delay:
+            world.command(command, duration)
+        if world.step():
+            return True
+    return False
+
+
+def _sub_steps(spec: Spec) -> int:
+    sub_steps = round(1.0 / (spec.rate * SUB_STEP))
+    if abs(sub_steps * SUB_STEP * spec.rate - 1.0) > 1e-6:
+        raise QtxError(f"robot {spec.name!r}: rate is {spec.rate} Hz, expected a whole fraction of {1 / SUB_STEP:g} Hz")
+    unknown = sorted({*spec.state_names, *(dimension.name for dimension in spec.dimensions)} - set(World.names))
+    if unknown:
+        raise QtxError(f"robot {spec.name!r}: the simulator has {', '.join(World.names)}, but no {', '.join(unknown)}")
+    return sub_steps
