@@ -1,0 +1,52 @@
+"""Learning rules as pure functions of tensors: targets and losses, no networks, no state.
+
+Shapes: B samples, D action dimensions, M bins of the widest dimension (absent bins hold −inf).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def bellman_targets(
+    q_same: Tensor, next_value: Tensor, reward: Tensor, discount: Tensor, terminal: Tensor
+) -> Tensor:
+    """Autoregressive Bellman targets [B, D].
+
+    Dimension i < D: the best Q of dimension i + 1 at the same state, given the bins taken so far, without reward or
+    discount. Dimension D: reward + discount · (1 − terminal) · value of the next state.
+
+    q_same [B, D, M]: target network at s along the taken bins; next_value [B]: best first-dimension Q at s′;
+    reward [B]: Σ γ^i r over n steps; discount [B]: γ^n; terminal [B]: 1 where nothing follows.
+    """
+    last = reward + discount * (1 - terminal) * next_value  # [B]
+    return torch.cat([q_same[:, 1:].amax(-1), last[:, None]], 1)
+
+
+def lower_bound(targets: Tensor, returns: Tensor) -> Tensor:
+    """Targets [B, D], at least the return-to-go [B] that each transition really had."""
+    return torch.maximum(targets, returns[:, None])
+
+
+def temporal_difference_loss(q: Tensor, bins: Tensor, targets: Tensor) -> Tensor:
+    """½ (Q − target)² of the taken bins, mean over samples and dimensions."""
+    return 0.5 * F.mse_loss(taken(q, bins), targets)
+
+
+def conservative_loss(q: Tensor, bins: Tensor, minimum: float = 0.0) -> Tensor:
+    """½ (Q − minimum)² of the present bins that were not taken: their mean, over dimensions and samples."""
+    unseen = torch.isfinite(q).scatter(-1, bins[..., None], False)  # [B, D, M]
+    excess = torch.where(unseen, q - minimum, 0)
+    return 0.5 * (excess.square().sum(-1) / unseen.sum(-1)).mean()
+
+
+def behaviour_cloning_loss(q: Tensor, bins: Tensor) -> Tensor:
+    """Cross-entropy of the taken bins [B, D] with Q [B, D, M] read as logits."""
+    return F.cross_entropy(q.flatten(0, 1), bins.flatten())
+
+
+def taken(q: Tensor, bins: Tensor) -> Tensor:
+    """Q of the taken bins, [B, D] from Q [B, D, M] and bins [B, D]."""
+    return q.gather(-1, bins[..., None])[..., 0]

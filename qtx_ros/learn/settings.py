@@ -1,0 +1,66 @@
+"""What a training run is told: one frozen dataclass, read from YAML and written beside the weights."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from qtx_ros.errors import QtxError
+from qtx_ros.model.policy import ModelConfig
+
+_POSITIVE = ("steps", "batch_size", "learning_rate", "clip_norm", "n_step", "log_every", "save_every")
+_FRACTIONS = ("final_learning_rate", "beta2", "gamma", "target_rate")
+_NOT_NEGATIVE = ("warmup_steps", "weight_decay", "alpha", "shift", "state_noise", "threads", "loader_threads")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Learning rule, optimiser, augmentation and network."""
+
+    method: str = "q"  # a name in `qtx_ros.learn.methods.METHODS`
+    demonstrations_only: bool = False  # leave out episodes that did not succeed
+    steps: int = 4000  # gradient steps
+    batch_size: int = 64
+    learning_rate: float = 5e-4
+    warmup_steps: int = 200
+    final_learning_rate: float = 0.1  # at the last step, as a share of learning_rate
+    beta2: float = 0.99  # of AdamW
+    weight_decay: float = 1e-3
+    clip_norm: float = 10.0  # of the gradient
+
+    gamma: float = 0.98  # discount per tick
+    n_step: int = 1  # ticks of reward before the bootstrap
+    alpha: float = 1.0  # weight of the conservative regulariser
+    monte_carlo: bool = True  # targets are at least the return-to-go
+    truncation_is_failure: bool = True  # an episode that ran out of time is worth nothing after its last step
+    value_low: float = 0.0  # targets are clipped to [value_low, value_high]; unseen bins are pushed to value_low
+    value_high: float = 1.0
+    target_rate: float = 0.01  # share of the online weights that the target network takes each step
+
+    shift: int = 3  # random shift of the images, up to ± pixels
+    state_noise: float = 0.0  # Gaussian noise on the state, in standard deviations of the data
+    threads: int = 1  # of PyTorch, 0: its own choice; results are bit-identical for the same number only
+    loader_threads: int = 1  # batches prepared ahead
+    device: str = "cpu"
+    log_every: int = 50  # steps
+    save_every: int = 500  # steps
+    model: ModelConfig = field(default_factory=ModelConfig)
+
+    def __post_init__(self) -> None:
+        self._check(_POSITIVE, lambda x: x > 0, "more than 0")
+        self._check(_FRACTIONS, lambda x: 0 <= x <= 1, "between 0 and 1")
+        self._check(_NOT_NEGATIVE, lambda x: x >= 0, "at least 0")
+        if not self.value_low < self.value_high:
+            raise QtxError(f"training: value_low {self.value_low} must be below value_high {self.value_high}")
+
+    def _check(self, names: tuple[str, ...], fits, wanted: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if not (math.isfinite(value) and fits(value)):
+                raise QtxError(f"training: {name} is {value}, expected {wanted}")
+
+
+def learning_rate(step: int, config: TrainConfig) -> float:
+    """Learning rate of step 0, 1, …: linear warm-up, then linear decay to `final_learning_rate`."""
+    warm = min(1.0, (step + 1) / max(config.warmup_steps, 1))
+    return config.learning_rate * warm * (1 - (1 - config.final_learning_rate) * step / config.steps)

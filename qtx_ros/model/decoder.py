@@ -1,0 +1,75 @@
+"""Autoregressive Q-values: one token per action dimension, each seeing the bins of the dimensions before it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from qtx_ros.model.transformer import DecoderBlock, KeysValues
+
+
+class ActionDecoder(nn.Module):
+    """Q_i(context, a_1 … a_{i-1}, ·) for D dimensions with their own number of bins; absent bins are −inf."""
+
+    def __init__(
+        self, bins: tuple[int, ...], width: int, heads: int, layers: int, mlp_factor: int, dueling: bool
+    ) -> None:
+        super().__init__()
+        count, widest = len(bins), max(bins)
+        self.start = nn.Parameter(torch.randn(width) * 0.02)
+        self.position = nn.Parameter(torch.randn(count, width) * 0.02)
+        self.bin_embedding = nn.Embedding(sum(bins[:-1]) or 1, width)
+        nn.init.normal_(self.bin_embedding.weight, std=0.1)
+        self.blocks = nn.ModuleList(DecoderBlock(width, heads, mlp_factor) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Parameter(torch.randn(count, width, widest) * 0.1 / width**0.5)
+        self.head_bias = nn.Parameter(torch.zeros(count, widest))
+        self.value_head = nn.Parameter(torch.zeros(count, width, 1)) if dueling else None
+        self.register_buffer("offset", torch.tensor([0, *bins]).cumsum(0)[:count], persistent=False)  # [D]
+        self.register_buffer("present", torch.arange(widest) < torch.tensor(bins)[:, None], persistent=False)  # [D, M]
+
+    def q_values(self, context: Tensor, bins: Tensor) -> Tensor:
+        """Teacher forced: [B, P + 1, M] given context tokens [B, N, W] and the bins taken before, int64 [B, P]."""
+        count = bins.shape[1] + 1
+        taken = self.bin_embedding(bins + self.offset[: count - 1])  # [B, P, W]
+        x = torch.cat([self.start.expand(len(bins), 1, -1), taken], 1) + self.position[:count]  # [B, P + 1, W]
+        for block in self.blocks:
+            x, _ = block(x, block.cross_attention.keys_values(context))
+        return self._head(x, 0)
+
+    def decode(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Greedy, one dimension after the other, keys and values kept: bins int64 [B, D], their Q [B, D], all Q [B, D, M]."""
+        context_kv = [block.cross_attention.keys_values(context) for block in self.blocks]
+        x = self.start.expand(len(context), 1, -1)
+        past: list[KeysValues | None] = [None] * len(self.blocks)
+        bins, q_all = [], []
+        for i in range(len(self.position)):
+            q, past = self.step(x, i, past, context_kv)  # [B, M]
+            best = q.argmax(-1)  # [B]
+            bins.append(best)
+            q_all.append(q)
+            if i + 1 < len(self.position):
+                x = self.bin_embedding(best + self.offset[i])[:, None]
+        taken, values = torch.stack(bins, 1), torch.stack(q_all, 1)
+        return taken, values.gather(-1, taken[..., None])[..., 0], values
+
+    def step(
+        self, x: Tensor, i: int, past: list[KeysValues | None], context: list[KeysValues]
+    ) -> tuple[Tensor, list[KeysValues]]:
+        """Q of dimension i, [B, M], from its input token [B, 1, W]; and the keys and values so far."""
+        x = x + self.position[i]
+        kept = []
+        for block, before, given in zip(self.blocks, past, context):
+            x, keys_values = block(x, given, before)
+            kept.append(keys_values)
+        return self._head(x, i)[:, 0], kept
+
+    def _head(self, x: Tensor, first: int) -> Tensor:
+        """[B, P, M] from tokens [B, P, W] of the dimensions first … first + P − 1."""
+        part = slice(first, first + x.shape[1])
+        x, present = self.norm(x), self.present[part]
+        q = torch.einsum("bpw,pwm->bpm", x, self.head[part]) + self.head_bias[part]
+        if self.value_head is not None:
+            mean = (q * present).sum(-1, keepdim=True) / present.sum(-1, keepdim=True)
+            q = q - mean + torch.einsum("bpw,pwm->bpm", x, self.value_head[part])
+        return q.masked_fill(~present, float("-inf"))

@@ -1,0 +1,101 @@
+"""Frame encoder: uint8 camera frames and raw state → a few spatial tokens per camera and one state token."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class FilmConv(nn.Module):
+    """Strided convolution whose channels are scaled and shifted by the instruction (FiLM)."""
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels, 3, stride=2, padding=1)
+        self.norm = nn.GroupNorm(1, channels)
+
+    def forward(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """[B, channels, h/2, w/2] from [B, channels_in, h, w] and FiLM parameters [B, channels] each."""
+        x = self.norm(self.conv(x))
+        return F.relu(x * (1 + scale[:, :, None, None]) + shift[:, :, None, None])
+
+
+class FrameEncoder(nn.Module):
+    """Convolutions shared by all cameras; each cell of a `grid` × `grid` division of the image becomes one token.
+
+    The first layer normalises pixels and state; its statistics are buffers and travel with the weights.
+    """
+
+    def __init__(
+        self, image_size: tuple[int, int], state_size: int, channels: tuple[int, ...], grid: int, cell: int, width: int
+    ) -> None:
+        super().__init__()
+        self.channels, self.grid, self.cell, self.width = channels, grid, cell, width
+        self.stem = nn.Conv2d(3, channels[0], 8, stride=4, padding=2)
+        self.layers = nn.ModuleList(FilmConv(i, o) for i, o in zip(channels, channels[1:]))
+        self.to_token = nn.Linear(channels[-1] * cell * cell, width)
+        self.state_layer = nn.Linear(state_size, width)
+        self.state_out = nn.Linear(width, width)
+        for axis, size in zip(("rows", "columns"), image_size):
+            self.register_buffer(f"pool_{axis}", _pooling(_map_size(size, len(channels) - 1), grid * cell), False)
+        self.register_buffer("pixel_mean", torch.full((3,), 127.5))
+        self.register_buffer("pixel_std", torch.full((3,), 64.0))
+        self.register_buffer("state_mean", torch.zeros(state_size))
+        self.register_buffer("state_std", torch.ones(state_size))
+
+    @property
+    def film_size(self) -> int:
+        """FiLM parameters: scale and shift for each channel after the stem and for the state token."""
+        return 2 * (sum(self.channels[1:]) + self.width)
+
+    def tokens(self, cameras: int) -> int:
+        """Tokens per frame."""
+        return cameras * self.grid**2 + 1
+
+    def forward(self, frames: Tensor, state: Tensor, film: Tensor) -> Tensor:
+        """Tokens [B, C · grid² + 1, W] of frames uint8 [B, C, H, W, 3], state [B, S], FiLM parameters [B, film_size]."""
+        scales, shifts = self._split(film)
+        batch, cameras = frames.shape[:2]
+        x = (frames.float() - self.pixel_mean) / self.pixel_std
+        x = F.relu(self.stem(x.flatten(0, 1).permute(0, 3, 1, 2)))  # [B · C, channels, H / 4, W / 4]
+        for layer, scale, shift in zip(self.layers, scales, shifts):
+            x = layer(x, _per_camera(scale, cameras), _per_camera(shift, cameras))
+        spatial = self.to_token(self._cells(x)).reshape(batch, cameras * self.grid**2, -1)  # [B, C · grid², W]
+        return torch.cat([spatial, self._state_token(state, scales[-1], shifts[-1])[:, None]], 1)
+
+    def _split(self, film: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        sizes = [*self.channels[1:], self.width]
+        scale, shift = film.chunk(2, -1)
+        return scale.split(sizes, -1), shift.split(sizes, -1)
+
+    def _cells(self, x: Tensor) -> Tensor:
+        """[B · C, grid², channels · cell²] from the feature map [B · C, channels, h, w]."""
+        x = self.pool_rows @ x @ self.pool_columns.T  # [B · C, channels, grid · cell, grid · cell]
+        x = x.unflatten(3, (self.grid, self.cell)).unflatten(2, (self.grid, self.cell))  # [·, channels, g, c, g, c]
+        return x.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+
+    def _state_token(self, state: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        x = self.state_layer((state - self.state_mean) / self.state_std)  # [B, W]
+        return self.state_out(F.relu(x * (1 + scale) + shift))
+
+
+def _per_camera(x: Tensor, cameras: int) -> Tensor:
+    """[B · C, channels] from [B, channels]."""
+    return x if cameras == 1 else x.repeat_interleave(cameras, 0)
+
+
+def _map_size(size: int, layers: int) -> int:
+    size = (size + 4 - 8) // 4 + 1
+    for _ in range(layers):
+        size = (size + 1) // 2
+    return size
+
+
+def _pooling(size: int, cells: int) -> Tensor:
+    """Matrix [cells, size] that averages `size` entries into `cells` overlapping windows, as adaptive pooling does."""
+    matrix = torch.zeros(cells, size)
+    for i in range(cells):
+        start, stop = i * size // cells, -(-(i + 1) * size // cells)
+        matrix[i, start:stop] = 1 / (stop - start)
+    return matrix

@@ -1,0 +1,119 @@
+"""The Q-Transformer: frames, state and instruction → Q-values of every bin of every action dimension."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from qtx_ros.errors import QtxError
+from qtx_ros.model.decoder import ActionDecoder
+from qtx_ros.model.encoder import FrameEncoder
+from qtx_ros.model.text import TextEncoder
+from qtx_ros.model.transformer import EncoderBlock
+from qtx_ros.preprocess import TEXT_BUCKETS
+from qtx_ros.spec import Spec
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of the network; the robot's contract gives the rest."""
+
+    channels: tuple[int, ...] = (32, 48, 64)  # of the convolutions: a stem of stride 4, then each halves the image
+    grid: int = 2  # an image becomes grid × grid tokens
+    cell: int = 2  # a token sees cell × cell pooled features
+    width: int = 128  # numbers per token
+    heads: int = 4
+    temporal_layers: int = 1
+    decoder_layers: int = 2
+    mlp_factor: int = 2  # hidden units of a transformer MLP, in widths
+    text_width: int = 64  # numbers of the instruction's embedding
+    dueling: bool = False
+
+    def __post_init__(self) -> None:
+        sizes = {name: value for name, value in vars(self).items() if isinstance(value, int)}
+        for name, value in [*sizes.items(), *((f"channels[{i}]", c) for i, c in enumerate(self.channels))]:
+            if value < (0 if name in ("temporal_layers", "dueling") else 1):
+                raise QtxError(f"model: {name} is {value}, expected at least 1")
+        if not self.channels:
+            raise QtxError("model: channels is empty, expected at least one convolution")
+        if self.width % self.heads:
+            raise QtxError(f"model: width {self.width} must be a multiple of heads {self.heads}")
+
+
+class QTransformer(nn.Module):
+    """Encodes one frame at a time; the tokens of the last T frames are the whole memory."""
+
+    def __init__(self, spec: Spec, config: ModelConfig) -> None:
+        super().__init__()
+        self.config, self.history = config, spec.history
+        self.bins = tuple(d.bins for d in spec.dimensions)
+        size = camera_size(spec)
+        self.encoder = FrameEncoder(
+            size, len(spec.state_names), config.channels, config.grid, config.cell, config.width
+        )
+        self.tokens = self.encoder.tokens(len(spec.cameras))
+        self.text = TextEncoder(TEXT_BUCKETS, config.text_width)
+        self.film = nn.Linear(config.text_width, self.encoder.film_size)
+        self.time_position = nn.Parameter(torch.randn(spec.history, 1, config.width) * 0.02)
+        self.slot_position = nn.Parameter(torch.randn(self.tokens, config.width) * 0.02)
+        self.temporal = nn.ModuleList(
+            EncoderBlock(config.width, config.heads, config.mlp_factor) for _ in range(config.temporal_layers)
+        )
+        self.context_norm = nn.LayerNorm(config.width)
+        self.decoder = ActionDecoder(
+            self.bins, config.width, config.heads, config.decoder_layers, config.mlp_factor, config.dueling
+        )
+
+    @property
+    def ring_shape(self) -> tuple[int, int, int]:
+        """[T, K, W]: the tokens of the last T frames."""
+        return self.history, self.tokens, self.config.width
+
+    @property
+    def feature_size(self) -> int:
+        """F: numbers that stand for the instruction."""
+        return self.film.out_features
+
+    def instruct(self, tokens: Tensor) -> Tensor:
+        """All that the policy needs of an instruction, [B, F] from int64 [B, L]: the FiLM parameters."""
+        return self.film(self.text(tokens))
+
+    def encode(self, frames: Tensor, state: Tensor, features: Tensor) -> Tensor:
+        """Tokens [B, K, W] of one tick: frames uint8 [B, C, H, W, 3], raw state [B, S], features [B, F]."""
+        return self.encoder(frames, state, features)
+
+    def context(self, ring: Tensor) -> Tensor:
+        """Context tokens [B, T · K, W] of the ring [B, T, K, W], the newest frame last."""
+        x = (ring + self.time_position + self.slot_position).flatten(1, 2)
+        for block in self.temporal:
+            x = block(x)
+        return self.context_norm(x)
+
+    def q_values(self, context: Tensor, bins: Tensor) -> Tensor:
+        """Teacher forced on the taken bins, int64 [B, D]: Q [B, D, M], absent bins −inf."""
+        return self.decoder.q_values(context, bins[:, : len(self.bins) - 1])
+
+    def first_q_values(self, context: Tensor) -> Tensor:
+        """Q of the first dimension, [B, M]: its maximum is the value of the state."""
+        return self.decoder.q_values(context, torch.zeros(len(context), 0, dtype=torch.int64, device=context.device))[:, 0]
+
+    def decode(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Greedy bins int64 [B, D], their Q [B, D], and all Q [B, D, M]."""
+        return self.decoder.decode(context)
+
+    def set_statistics(self, pixel_mean: Tensor, pixel_std: Tensor, state_mean: Tensor, state_std: Tensor) -> None:
+        """Set what normalises pixels [3] and state [S]; a standard deviation must be positive."""
+        for name, value in (
+            ("pixel_mean", pixel_mean), ("pixel_std", pixel_std), ("state_mean", state_mean), ("state_std", state_std)
+        ):
+            getattr(self.encoder, name).copy_(value)
+
+
+def camera_size(spec: Spec) -> tuple[int, int]:
+    """Height and width [px] that all cameras of the spec share; QtxError if they differ."""
+    sizes = {(camera.height, camera.width) for camera in spec.cameras}
+    if len(sizes) > 1:
+        raise QtxError(f"robot {spec.name!r}: cameras have the sizes {sorted(sizes)}, a policy needs one size")
+    return sizes.pop()

@@ -1,0 +1,75 @@
+"""Attention and transformer blocks, with keys and values that can be kept."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+KeysValues = tuple[Tensor, Tensor]  # [B, heads, N, W / heads] each
+
+
+class Attention(nn.Module):
+    """Multi-head attention from queries to given keys and values."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def keys_values(self, x: Tensor) -> KeysValues:
+        """Keys and values of tokens [B, N, W]."""
+        key, value = self.key_value(x).chunk(2, -1)
+        return self._split(key), self._split(value)
+
+    def forward(self, x: Tensor, keys_values: KeysValues, causal: bool = False) -> Tensor:
+        """[B, M, W] from queries [B, M, W] and keys and values [B, heads, N, W / heads]."""
+        y = F.scaled_dot_product_attention(self._split(self.query(x)), *keys_values, is_causal=causal)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [B, heads, N, W / heads]
+
+
+class Mlp(nn.Sequential):
+    """Two layers with a GELU between."""
+
+    def __init__(self, width: int, factor: int) -> None:
+        super().__init__(nn.Linear(width, factor * width), nn.GELU(), nn.Linear(factor * width, width))
+
+
+class EncoderBlock(nn.Module):
+    """Pre-norm transformer block: every token attends to every token."""
+
+    def __init__(self, width: int, heads: int, mlp_factor: int) -> None:
+        super().__init__()
+        self.norm_attention, self.attention = nn.LayerNorm(width), Attention(width, heads)
+        self.norm_mlp, self.mlp = nn.LayerNorm(width), Mlp(width, mlp_factor)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, N, W] from [B, N, W]."""
+        y = self.norm_attention(x)
+        x = x + self.attention(y, self.attention.keys_values(y))
+        return x + self.mlp(self.norm_mlp(x))
+
+
+class DecoderBlock(nn.Module):
+    """Pre-norm block: causal attention over the tokens so far, attention to the context, MLP."""
+
+    def __init__(self, width: int, heads: int, mlp_factor: int) -> None:
+        super().__init__()
+        self.norm_self, self.self_attention = nn.LayerNorm(width), Attention(width, heads)
+        self.norm_cross, self.cross_attention = nn.LayerNorm(width), Attention(width, heads)
+        self.norm_mlp, self.mlp = nn.LayerNorm(width), Mlp(width, mlp_factor)
+
+    def forward(self, x: Tensor, context: KeysValues, past: KeysValues | None = None) -> tuple[Tensor, KeysValues]:
+        """Tokens [B, M, W] and all keys and values so far; with `past`, x is the one token that comes next."""
+        y = self.norm_self(x)
+        keys, values = self.self_attention.keys_values(y)
+        if past is not None:
+            keys, values = torch.cat([past[0], keys], 2), torch.cat([past[1], values], 2)
+        x = x + self.self_attention(y, (keys, values), causal=past is None)
+        x = x + self.cross_attention(self.norm_cross(x), context)
+        return x + self.mlp(self.norm_mlp(x)), (keys, values)
