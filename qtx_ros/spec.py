@@ -113,7 +113,8 @@ class Spec:
         return round(1e9 / self.rate)
 
     def to_dict(self) -> dict:
-        return config.dump(self)
+        """The plain mapping, numbers in their declared type: 1 and 1.0 give the same text."""
+        return config.dump(config.build(Spec, config.dump(self), "spec"))
 
     def to_json(self) -> str:
         """Canonical JSON: equal specs give equal text."""
