@@ -1,0 +1,296 @@
+"""A training set: its episodes, and the windows a learner draws from them. Plain NumPy."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from qtx_ros.data.episode import FORMAT, Episode, read_json, write_json
+from qtx_ros.errors import QtxError
+from qtx_ros.preprocess import history_indices, text_tokens, to_bins, zero_bin
+from qtx_ros.spec import Spec
+
+FAILURES = ("terminal", "truncated")
+
+
+class Dataset:
+    """The episodes of one or more training sets that share one spec."""
+
+    def __init__(self, spec: Spec, episodes: Sequence[Episode]) -> None:
+        self.spec, self.episodes = spec, list(episodes)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path | Sequence[str | Path],
+        verify: bool = False,
+        labels: Sequence[str] = (),
+        instructions: Sequence[str] = (),
+    ) -> Dataset:
+        """Read one training set or several. `verify` compares every file with its hash; `labels` and `instructions`
+        keep only episodes that have one of them."""
+        paths = [Path(p) for p in ([path] if isinstance(path, (str, Path)) else path)]
+        if not paths:
+            raise QtxError("no training set given")
+        spec = read_index(paths[0])[0]
+        episodes = []
+        for folder in paths:
+            other, names = read_index(folder)
+            if other.digest() != spec.digest():
+                raise QtxError(f"{folder} holds another robot description than {paths[0]}, convert both with one")
+            episodes += [Episode(folder / name, spec) for name in names]
+        kept = [e for e in episodes if _wanted(e, "label", labels) and _wanted(e, "instruction", instructions)]
+        if not kept:
+            raise QtxError(f"{', '.join(map(str, paths))}: none of {len(episodes)} episodes fits the filter")
+        for episode in kept if verify else ():
+            episode.verify()
+        return cls(spec, kept)
+
+    def __len__(self) -> int:
+        return len(self.episodes)
+
+
+def _wanted(episode: Episode, key: str, values: Sequence[str]) -> bool:
+    return not values or episode.manifest[key] in values
+
+
+def read_index(root: Path) -> tuple[Spec, list[str]]:
+    """The spec and the episodes' names of a training set."""
+    index = read_json(Path(root) / "dataset.json")
+    if index.get("format") != FORMAT:
+        raise QtxError(f"{root}: training set has format {index.get('format')!r}, this version reads {FORMAT}")
+    return Spec.from_dict(index["spec"], f"{root}/dataset.json"), list(index["episodes"])
+
+
+def write_index(root: Path, spec: Spec) -> list[str]:
+    """(Re)write `dataset.json` from the finished episodes in a folder; returns their names."""
+    names = sorted(path.parent.name for path in Path(root).glob("[!.]*/manifest.json"))
+    write_json(Path(root) / "dataset.json", {"format": FORMAT, "spec": spec.to_dict(), "episodes": names})
+    return names
+
+
+class Windows:
+    """The transitions of a dataset, each with `history` frames before and `steps` after it.
+
+    A transition starts at a valid step. It is terminal if the episode ends by itself within `steps`; otherwise all
+    frames up to s′ must exist, so the last `steps` transitions before a gap or a truncated end are left out.
+    `failures` says whether a failed episode ends by itself ("terminal") or was merely cut ("truncated"). `drop_idle`
+    leaves out transitions whose action moves nothing. `cache` decodes every frame once into memory.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        history: int | None = None,
+        steps: int = 1,
+        discount: float = 0.98,
+        failures: str = "terminal",
+        drop_idle: bool = False,
+        cache: bool = False,
+    ) -> None:
+        if failures not in FAILURES:
+            raise QtxError(f"failures is {failures!r}, expected one of {', '.join(FAILURES)}")
+        if steps < 1 or not 0 <= discount <= 1:
+            raise QtxError(f"steps is {steps} and discount {discount}, expected at least 1 and a number in [0, 1]")
+        self.dataset, self.spec = dataset, dataset.spec
+        self.history, self.steps, self.discount = history or dataset.spec.history, steps, discount
+        self._shape = _frame_shape(self.spec)
+        self._collect(failures)
+        self.starts = self._starts(drop_idle)
+        if not len(self.starts):
+            raise QtxError(f"{len(dataset)} episodes hold no window of {self.history} + {steps} valid steps")
+        self._permutations: dict[tuple[int, int], np.ndarray] = {}
+        self._workers = ThreadPoolExecutor(max_workers=os.cpu_count())
+        self._cache = self._decode_all() if cache else None
+
+    def __len__(self) -> int:
+        """Number of transitions."""
+        return len(self.starts)
+
+    # --- tables over all steps ("rows") of all episodes, one after another ---
+
+    def _collect(self, failures: str) -> None:
+        episodes = self.dataset.episodes
+        lengths = np.array([len(e) for e in episodes])
+        self._first = np.concatenate([[0], np.cumsum(lengths)])  # row of each episode's first step
+        self._episode = np.repeat(np.arange(len(episodes)), lengths)
+        self.state = np.concatenate([e.columns.state for e in episodes])
+        self.action = np.concatenate([e.columns.action for e in episodes])
+        self.reward = np.concatenate([e.columns.reward for e in episodes])
+        self.valid = np.concatenate([e.columns.valid for e in episodes])
+        self.bins = np.full(self.action.shape, -1, np.int64)
+        self.bins[self.valid] = to_bins(self.spec, self.action[self.valid])
+        self.returns = np.concatenate([returns_to_go(e.columns.reward, self.discount) for e in episodes])
+        self._tokens = np.stack([text_tokens(e.manifest["instruction"]) for e in episodes])
+        self._success = np.array([e.manifest["label"] == "success" for e in episodes])
+        ends = [_ends_by_itself(e.manifest, failures) for e in episodes]
+        self._segment_start, self._segment_stop = _segments(self.valid, self._episode)
+        last = self._segment_stop == self._first[1:][self._episode]
+        self._terminal_end = np.array(ends)[self._episode] & last
+
+    def _starts(self, drop_idle: bool) -> np.ndarray:
+        """Rows at which a transition can start, int64 [transitions]."""
+        rows = np.arange(len(self.valid))
+        usable = self.valid & (self._terminal_end | (rows + self.steps < self._segment_stop))
+        if drop_idle:
+            usable &= ~self._idle()
+        return np.flatnonzero(usable)
+
+    def _idle(self) -> np.ndarray:
+        """Rows whose action keeps still: delta dimensions in the zero bin, absolute ones as in the step before."""
+        delta = np.array([d.mode == "delta" for d in self.spec.dimensions])
+        zero = np.array([zero_bin(d) if d.low < 0 < d.high else -1 for d in self.spec.dimensions])
+        if not delta.any():
+            return np.zeros(len(self.bins), bool)
+        same = (self.bins == np.roll(self.bins, 1, 0)) & (np.arange(len(self.bins)) > self._segment_start)[:, None]
+        return np.where(delta, self.bins == zero, same).all(1)
+
+    # --- frames ---
+
+    def _decode(self, row: int) -> np.ndarray:
+        """uint8 [C, H, W, 3] of one row."""
+        episode = self._episode[row]
+        step = row - self._first[episode]
+        return np.stack([self.dataset.episodes[episode].frame(c.name, int(step)) for c in self.spec.cameras])
+
+    def _decode_all(self) -> np.ndarray:
+        """uint8 [rows, C, H, W, 3]; invalid rows are never read nor touched."""
+        frames = np.empty((len(self.valid), *self._shape), np.uint8)
+
+        def fill(row: int) -> None:
+            frames[row] = self._decode(row)
+
+        list(self._workers.map(fill, np.flatnonzero(self.valid), chunksize=256))
+        return frames
+
+    def _frames(self, rows: np.ndarray) -> np.ndarray:
+        """uint8 [*rows, C, H, W, 3]; a row that stands there twice is decoded once."""
+        if self._cache is not None:
+            return self._cache[rows]
+        unique, inverse = np.unique(rows, return_inverse=True)
+        return np.stack(list(self._workers.map(self._decode, unique)))[inverse.reshape(rows.shape)]
+
+    # --- batches ---
+
+    def batch(self, transitions: np.ndarray) -> dict[str, np.ndarray]:
+        """The batch of the given transition numbers, int [B]: the arrays `docs/data.md` lists."""
+        start = self.starts[transitions]
+        first, stop = self._segment_start[start], self._segment_stop[start]
+        past = first[:, None] + history_indices(start - first, self.history)
+        future = start[:, None] + np.arange(1, self.steps + 1)
+        rows = np.concatenate([past, np.minimum(future, stop[:, None] - 1)], 1)  # [B, T + n]
+        powers = self.discount ** np.arange(self.steps)
+        ahead = start[:, None] + np.arange(self.steps)  # [B, n]
+        rewards = np.where(ahead < stop[:, None], self.reward[np.minimum(ahead, stop[:, None] - 1)], 0)
+        taken = np.minimum(self.steps, stop - start)
+        episode = self._episode[start]
+        return {
+            "frames": self._frames(rows),
+            "state": self.state[rows],
+            "bins": self.bins[start],
+            "reward": (rewards * powers).sum(1).astype(np.float32),
+            "discount": (self.discount**taken).astype(np.float32),
+            "terminal": (start + self.steps >= stop).astype(np.float32),
+            "returns": self.returns[start].astype(np.float32),
+            "tokens": self._tokens[episode],
+            "success": self._success[episode],
+        }
+
+    def draw(self, size: int, seed: int, step: int) -> np.ndarray:
+        """Transition numbers int64 [size] of a training step: shuffled epochs, fixed by the seed and the step."""
+        epochs, offsets = np.divmod(np.arange(step * size, (step + 1) * size), len(self))
+        return np.concatenate([self._permutation(seed, e)[offsets[epochs == e]] for e in np.unique(epochs)])
+
+    def _permutation(self, seed: int, epoch: int) -> np.ndarray:
+        key = (seed, int(epoch))
+        if key not in self._permutations:
+            self._permutations = {k: v for k, v in self._permutations.items() if k == (seed, int(epoch) - 1)}
+            self._permutations[key] = np.random.default_rng(key).permutation(len(self))
+        return self._permutations[key]
+
+    def batches(self, size: int, seed: int = 0, step: int = 0, prefetch: int = 2) -> Iterator[dict[str, np.ndarray]]:
+        """Endless batches of `size` from training step `step` on, up to `prefetch` of them prepared by a thread.
+
+        (seed, step) is the whole state: a run resumed at a step sees what it would have seen.
+        """
+        if prefetch < 1:
+            while True:
+                yield self.batch(self.draw(size, seed, step))
+                step += 1
+        with _Prefetch(lambda k: self.batch(self.draw(size, seed, step + k)), prefetch) as ready:
+            while True:
+                yield ready.get()
+
+
+class _Prefetch:
+    """Calls `make(0), make(1), …` in a thread, a few results ahead."""
+
+    def __init__(self, make, ahead: int) -> None:
+        self._make = make
+        self._queue: queue.Queue = queue.Queue(ahead)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="prefetch", daemon=True)
+
+    def __enter__(self) -> _Prefetch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._stopped.set()
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._thread.join()
+
+    def _run(self) -> None:
+        count = 0
+        while not self._stopped.is_set():
+            try:
+                result = (self._make(count), None)
+            except Exception as error:  # handed to the consumer, who raises it
+                result = (None, error)
+                self._stopped.set()
+            self._queue.put(result)
+            count += 1
+
+    def get(self):
+        result, error = self._queue.get()
+        if error is not None:
+            raise error
+        return result
+
+
+# --- parts -------------------------------------------------------------------------------------------------------
+
+def returns_to_go(reward: np.ndarray, discount: float) -> np.ndarray:
+    """Σ γ^k r[i + k] to the end of the episode, float64 [N], for each step i."""
+    returns, total = np.zeros(len(reward)), 0.0
+    for step in range(len(reward) - 1, -1, -1):
+        total = reward[step] + discount * total
+        returns[step] = total
+    return returns
+
+
+def _segments(valid: np.ndarray, episode: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First row and row after the last of the run of valid steps each row lies in, int64 [rows] each."""
+    new = np.ones(len(valid), bool)
+    new[1:] = (valid[1:] != valid[:-1]) | (episode[1:] != episode[:-1])
+    starts = np.flatnonzero(new)
+    run = np.cumsum(new) - 1
+    return starts[run], np.append(starts[1:], len(valid))[run]
+
+
+def _ends_by_itself(manifest: dict, failures: str) -> bool:
+    return manifest["terminated"] and (manifest["label"] != "failure" or failures == "terminal")
+
+
+def _frame_shape(spec: Spec) -> tuple[int, int, int, int]:
+    sizes = {(camera.height, camera.width) for camera in spec.cameras}
+    if len(sizes) != 1:
+        raise QtxError(f"cameras of robot {spec.name!r} have the sizes {sorted(sizes)}, a batch needs them equal")
+    return (len(spec.cameras), *sizes.pop(), 3)
