@@ -1,17 +1,47 @@
-"""pip install for machines without ROS 2; colcon uses CMakeLists.txt."""
+"""pip install, for machines without ROS 2 and for training; colcon uses CMakeLists.txt."""
+
+import re
+from pathlib import Path
 
 from setuptools import find_packages, setup
 
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "qtx_ros/__init__.py").read_text()).group(1)
 SHARED = ["msg", "srv", "config", "launch", "models"]  # top-level folders that a wheel carries as qtx_ros/share/…
+
+BASE = [
+    "numpy>=1.21",
+    "opencv-python-headless>=4.5,<5",
+    "onnxruntime>=1.16",
+    "pyyaml>=5.4",
+    "mcap>=1.1",
+    "rosbags>=0.10.4",
+    "tqdm>=4.60",
+    "cyclonedds==11.0.1; platform_system == 'Linux' and platform_machine == 'x86_64' and python_version < '3.14'",
+]
+TRAIN = ["torch>=2.9", "safetensors>=0.4", "onnx>=1.17", "onnxscript>=0.5", "einops>=0.7", "tensorboard>=2.14"]
+SIM = ["metaworld==3.1.1; python_version < '3.14'", "mujoco==3.3.0; python_version < '3.14'", "packaging", "matplotlib>=3.5"]
 
 setup(
     name="qtx_ros",
-    version="0.1.0",
+    version=VERSION,
     description="Offline reinforcement learning for ROS 2 robots: record, convert, train, export, drive",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=[*find_packages(include=["qtx_ros", "qtx_ros.*"]), "qtx_ros.share", *(f"qtx_ros.share.{f}" for f in SHARED)],
-    package_dir={f"qtx_ros.share.{folder}": folder for folder in SHARED} | {"qtx_ros": "qtx_ros"},
-    package_data={f"qtx_ros.share.{folder}": ["*", "*/*", "*/*/*"] for folder in SHARED},
-    install_requires=["numpy", "opencv-python-headless<5", "onnxruntime", "pyyaml", "mcap", "rosbags", "tqdm"],
+    packages=[*find_packages(include=["qtx_ros", "qtx_ros.*"]), *(f"qtx_ros.share.{folder}" for folder in SHARED)],
+    package_dir={"qtx_ros": "qtx_ros", **{f"qtx_ros.share.{folder}": folder for folder in SHARED}},
+    package_data={
+        "qtx_ros": ["**/*.srv", "**/*.msg", "**/*.txt", "**/*.yaml"],
+        **{f"qtx_ros.share.{folder}": ["**/*"] for folder in SHARED},
+    },
+    install_requires=BASE,
+    extras_require={
+        "train": TRAIN,
+        "sim": SIM,
+        "gpu": ["onnxruntime-gpu>=1.16"],  # replaces onnxruntime: see README, "GPU"
+        "dev": [*TRAIN, *SIM, "pytest>=7", "hypothesis>=6", "ruff>=0.4"],
+    },
+    entry_points={"console_scripts": ["qtx = qtx_ros.cli:main"]},
 )

@@ -1,0 +1,87 @@
+"""Child processes that never outlive their parent: stopped on exit, on Ctrl-C, and when the parent is killed."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from qtx_ros.errors import QtxError
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Children:
+    """A context manager that owns named child processes; each writes its output to `<folder>/<name>.log`."""
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._processes: dict[str, subprocess.Popen] = {}
+
+    def __enter__(self) -> Children:
+        self._terminate = signal.signal(signal.SIGTERM, _interrupt)
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave a child behind
+        self.stop()
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGTERM, self._terminate)
+
+    def start(self, name: str, command: list[str], env: dict[str, str] | None = None) -> None:
+        """Start one process in a group of its own."""
+        with open(self.folder / f"{name}.log", "wb") as log:
+            self._processes[name] = subprocess.Popen(
+                command,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            )
+
+    def check(self) -> None:
+        """Raise QtxError when a child has ended by itself, with the last line it wrote."""
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                log = self.folder / f"{name}.log"
+                lines = log.read_text(errors="replace").strip().splitlines()
+                raise QtxError(
+                    f"the {name} process ended with status {process.returncode}: {lines[-1] if lines else 'no output'}"
+                    f" (see {log})"
+                )
+
+    def stop(self, patience: float = 5.0) -> None:
+        """Ask every child to stop (SIGINT), last started first, and kill what is left after `patience` seconds."""
+        for process in reversed(self._processes.values()):
+            _signal_group(process, signal.SIGINT)
+        deadline = time.monotonic() + patience
+        for process in self._processes.values():
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                _signal_group(process, signal.SIGKILL)
+                process.wait()
+        self._processes.clear()
+
+
+def _signal_group(process: subprocess.Popen, number: int) -> None:
+    if process.poll() is None:
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            pass
+
+
+def _interrupt(_number, _frame) -> None:
+    raise KeyboardInterrupt
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
