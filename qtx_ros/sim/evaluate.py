@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", help="folder of a bundle, or 'expert' for the scripted expert as a reference")
     parser.add_argument("--episodes", type=int, default=10, help="episodes per task (default 10)")
     parser.add_argument("--tasks", nargs="+", default=list(CORE), metavar="TASK", help="names or instructions")
-    parser.add_argument("--seed", type=int, default=SEED, help="of the first episode, the others count up (default 50000)")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the first episode (default 50000)")
     parser.add_argument("--horizon", type=int, default=70, help="ticks until an episode counts as failed (default 70)")
     parser.add_argument("--delay", type=int, default=1, help="12.5 ms sub-steps from image to command (default 1)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or tensorrt (default auto)")

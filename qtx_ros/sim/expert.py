@@ -20,6 +20,7 @@ class Expert:
 
     def __init__(self, task: Task, scene, period: float = 0.05) -> None:
         """`scene`: from `scene.build(task)`, for its kinematics and workspace only; `period`: between commands [s]."""
+        self.task = task
         self._script = globals().get(task.expert, getattr(scripts, task.expert, None))()
         self._kinematics = scene.kinematics
         self._low, self._high = scene.mocap_low, scene.mocap_high

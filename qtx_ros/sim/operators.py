@@ -20,8 +20,8 @@ class Mix:
     bias: float = 0.0  # [m] standard deviation of a constant misjudgement of the object's place
     detour: float = 0.0  # chance per tick to wander off for 2 to 5 ticks
     quit: float = 0.0  # chance per episode to give up after 8 to 24 ticks
-    guided: bool = False  # the recording starts after 7 to 12 ticks, near the object
-    spoiled: bool = False  # a sound approach of 7 to 12 ticks, then one of three failures
+    guided: bool = False  # the recording starts after the task's approach, near the object
+    spoiled: bool = False  # a sound approach, then one of three failures
 
 
 MIXES = {
@@ -38,14 +38,16 @@ class Operator:
     """One operator for one episode: `act` once per tick. `guided` ticks come before the recording starts."""
 
     def __init__(self, expert: Expert, mix: str, rng: np.random.Generator) -> None:
+        """Raises QtxError for a mix that is not in `MIXES`."""
         if mix not in MIXES:
             raise QtxError(f"no mix is called {mix!r}, the mixes are {', '.join(MIXES)}")
         self.mix = MIXES[mix]
         self._expert, self._rng, self._tick, self._detour = expert, rng, 0, 0
-        self.guided = int(rng.integers(7, 13)) if self.mix.guided else 0
+        approach = int(rng.integers(*expert.task.approach))
+        self.guided = approach if self.mix.guided else 0
         self._bias = rng.normal(0, 1, 3) * self.mix.bias * [1, 1, 0.3]
         self._quits_at = int(rng.integers(8, 25)) if rng.random() < self.mix.quit else None
-        self._spoils_at = int(rng.integers(7, 13)) if self.mix.spoiled else None
+        self._spoils_at = approach if self.mix.spoiled else None
         self._failure = [self._miss, self._retreat, self._wander][rng.integers(3)]
         angle = rng.uniform(0, 2 * np.pi)
         self._offset = rng.uniform(0.06, 0.12) * np.array([np.cos(angle), np.sin(angle), 0.0])

@@ -46,14 +46,14 @@ def rollout(
     `act(image, state)` returns an action in the contract's terms, float [D]; `binned` rounds it to the contract's bins.
     An action takes effect `delay` sub-steps after the observation it answers, as it would over ROS topics.
     """
-    sub_steps, names = _sub_steps(spec), [dimension.name for dimension in spec.dimensions]
+    per_tick, names = sub_steps(spec), [dimension.name for dimension in spec.dimensions]
     for _ in range(horizon):
         image, state = observe(world, spec, render)
         action = np.asarray(act(image, state), np.float64)
         if binned:
             action = preprocess.from_bins(spec, preprocess.to_bins(spec, action))
         command = dict(zip(names, messages.targets(spec, action, state), strict=True))
-        done = _tick(world, command, sub_steps, delay, 1.0 / spec.rate)
+        done = _tick(world, command, per_tick, delay, 1.0 / spec.rate)
         yield Step(image, state, action, float(done), done)
         if done:
             return
@@ -67,8 +67,8 @@ def observe(world: World, spec: Spec, render: bool = True) -> tuple[np.ndarray, 
     return preprocess.resize(world.render(IMAGE, IMAGE), spec.cameras[0]), state
 
 
-def _tick(world: World, command: dict[str, float], sub_steps: int, delay: int, duration: float) -> bool:
-    for i in range(sub_steps):
+def _tick(world: World, command: dict[str, float], per_tick: int, delay: int, duration: float) -> bool:
+    for i in range(per_tick):
         if i == delay:
             world.command(command, duration)
         if world.step():
@@ -76,11 +76,12 @@ def _tick(world: World, command: dict[str, float], sub_steps: int, delay: int, d
     return False
 
 
-def _sub_steps(spec: Spec) -> int:
-    sub_steps = round(1.0 / (spec.rate * SUB_STEP))
-    if abs(sub_steps * SUB_STEP * spec.rate - 1.0) > 1e-6:
+def sub_steps(spec: Spec) -> int:
+    """Sub-steps per tick; QtxError if the contract does not fit the simulated robot."""
+    steps = round(1.0 / (spec.rate * SUB_STEP))
+    if abs(steps * SUB_STEP * spec.rate - 1.0) > 1e-6:
         raise QtxError(f"robot {spec.name!r}: rate is {spec.rate} Hz, expected a whole fraction of {1 / SUB_STEP:g} Hz")
     unknown = sorted({*spec.state_names, *(dimension.name for dimension in spec.dimensions)} - set(World.names))
     if unknown:
         raise QtxError(f"robot {spec.name!r}: the simulator has {', '.join(World.names)}, but no {', '.join(unknown)}")
-    return sub_steps
+    return steps

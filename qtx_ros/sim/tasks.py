@@ -15,6 +15,7 @@ class Task:
     name: str  # Meta-World's name without its version
     instruction: str
     expert: str  # class in qtx_ros.sim.expert or metaworld.policies
+    approach: tuple[int, int] = (7, 13)  # range of ticks after which the hand is near the object but not done
     goal_hidden: bool = True  # False: the expert needs the goal's position, and the camera shows it as a coloured ball
 
 
@@ -26,10 +27,10 @@ TASKS = {
         Task("button-press-topdown", "press the button", "SawyerButtonPressTopdownV3Policy"),
         Task("door-open", "open the door", "DoorOpen"),
         Task("drawer-close", "close the drawer", "SawyerDrawerCloseV3Policy", goal_hidden=False),
-        Task("handle-press", "press the handle down", "SawyerHandlePressV3Policy", goal_hidden=False),
-        Task("plate-slide", "slide the plate into the goal", "SawyerPlateSlideV3Policy", goal_hidden=False),
+        Task("handle-press", "press the handle down", "SawyerHandlePressV3Policy", (3, 6), goal_hidden=False),
+        Task("plate-slide", "slide the plate into the goal", "SawyerPlateSlideV3Policy", (3, 7), goal_hidden=False),
         Task("push", "push the puck to the green spot", "SawyerPushV3Policy", goal_hidden=False),
-        Task("reach", "reach the red spot", "SawyerReachV3Policy", goal_hidden=False),
+        Task("reach", "reach the red spot", "SawyerReachV3Policy", (3, 7), goal_hidden=False),
     )
 }
 CORE = ("drawer-open", "window-open", "button-press-topdown", "door-open")  # what the shipped policy is trained on

@@ -1,0 +1,222 @@
+"""`qtx sim`: the simulated robot as a ROS 2 node, with the topics a real arm would have."""
+
+from __future__ import annotations
+
+import argparse
+import array
+import time
+
+import numpy as np
+
+from qtx_ros import ros
+from qtx_ros.data import messages
+from qtx_ros.errors import QtxError
+from qtx_ros.nodes.fields import time_message
+from qtx_ros.sim.pacer import Pacer
+from qtx_ros.sim.tasks import TASKS
+from qtx_ros.spec import Spec
+
+STATE_TOPIC = "sim/state"
+FRAME_ID = "camera_front_optical_frame"
+MAX_AHEAD = 1.0  # [s] a command may be stamped in the future
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--robot", default="sawyer_sim", help="robot YAML, or the name of a shipped one (sawyer_sim)")
+    parser.add_argument("--task", default="drawer-open", help=f"one of {', '.join(TASKS)}, or its instruction")
+    parser.add_argument("--seed", type=int, default=0, help="of the first scene")
+    parser.add_argument("--speed", type=float, default=1.0, help="1: real time; otherwise publishes /clock")
+    parser.add_argument("--image-size", type=int, default=128, metavar="PX", help="height and width (default 128)")
+
+
+def main(args: argparse.Namespace) -> int:
+    ros.init(args=args.ros_args or None)
+    node = None
+    try:
+        node = SimNode(args.robot, args.task, args.seed, args.speed, args.image_size)
+        ros.spin(node)
+    except (KeyboardInterrupt, ros.ExternalShutdownException):
+        pass
+    finally:
+        if node is not None:
+            node.destroy_node()
+        ros.try_shutdown()
+    return 0
+
+
+class SimNode(ros.Node):
+    """Steps the world on a timer; commands, resets and steps all run in the executor's one thread."""
+
+    def __init__(self, robot="sawyer_sim", task="drawer-open", seed=0, speed=1.0, image_size=128, **options) -> None:
+        """The arguments are the parameters' defaults; `--ros-args -p` overrides them."""
+        from qtx_ros.sim.rollout import sub_steps  # MuJoCo takes a second to import
+        from qtx_ros.sim.world import SUB_STEP, World
+
+        super().__init__("sim", **options)
+        self._declare(robot, task, seed, speed, image_size)
+        self._spec = Spec.load(self._value("robot"))
+        self._sub_steps = sub_steps(self._spec)
+        self._speed, self._size = self._value("speed"), self._value("image_size")
+        self._world = World(self._value("task"), self._value("seed"))
+        self._sub_step_ns = round(SUB_STEP * 1e9)
+        self._total, self._episodes = 0, 0
+        self._create_publishers()
+        for stream in self._spec.commands:
+            self.create_subscription(
+                ros.message(stream.type), stream.topic, lambda msg, s=stream: self._on_command(s, msg), 1
+            )
+        self.create_service(ros.service("qtx_ros/srv/Reset"), "~/reset", self._on_reset)
+        self._pacer = Pacer(round(self._sub_step_ns / self._speed), time.monotonic_ns())
+        self._begin_episode()
+        self._timer = self.create_timer(SUB_STEP / self._speed, self._on_timer)
+        self.get_logger().info(f"ready: {self._world.task.name!r}, seed {self._world.seed}, speed {self._speed:g}")
+
+    # --- parameters and topics ---------------------------------------------------------------------------------------
+
+    def _declare(self, robot: str, task: str, seed: int, speed: float, image_size: int) -> None:
+        def describe(text, **bounds):
+            return ros.ParameterDescriptor(description=text, read_only=True, **bounds)
+
+        speeds = [ros.FloatingPointRange(from_value=0.01, to_value=100.0, step=0.0)]
+        sizes = [ros.IntegerRange(from_value=16, to_value=1024, step=1)]
+        self.declare_parameter("robot", robot, describe("robot YAML, or the name of a shipped one"))
+        self.declare_parameter("task", task, describe("the first episode's task: a name or an instruction"))
+        self.declare_parameter("seed", seed, describe("the first episode's seed"))
+        self.declare_parameter(
+            "speed", float(speed), describe("1: real time; otherwise /clock is published", floating_point_range=speeds)
+        )
+        self.declare_parameter(
+            "image_size", image_size, describe("height and width of the camera's images [px]", integer_range=sizes)
+        )
+
+    def _value(self, name: str):
+        return self.get_parameter(name).value
+
+    def _create_publishers(self) -> None:
+        spec, best_effort = self._spec, ros.ReliabilityPolicy.BEST_EFFORT
+        latched = ros.DurabilityPolicy.TRANSIENT_LOCAL
+
+        def publisher(type, topic, **qos):
+            return self.create_publisher(ros.message(type), topic, ros.QoSProfile(**qos))
+
+        self._camera = publisher(spec.cameras[0].type, spec.cameras[0].topic, depth=5, reliability=best_effort)
+        self._joints = publisher(spec.states[0].type, spec.states[0].topic, depth=10, reliability=best_effort)
+        self._state = publisher("std_msgs/msg/Float64MultiArray", STATE_TOPIC, depth=5, reliability=best_effort)
+        self._events = publisher(spec.events.type, spec.events.topic, depth=10)
+        self._instruction = publisher(spec.instruction.type, spec.instruction.topic, depth=1, durability=latched)
+        self._clock = publisher("rosgraph_msgs/msg/Clock", "/clock", depth=1) if self._speed != 1.0 else None
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    def _now_ns(self) -> int:
+        """The clock that stamps are in: the wall clock at speed 1, simulated time otherwise."""
+        if self._clock is None:
+            return self.get_clock().now().nanoseconds
+        return self._total * self._sub_step_ns
+
+    def _on_timer(self) -> None:
+        steps, lost = self._pacer.due(time.monotonic_ns())
+        if lost:
+            self.get_logger().warning(
+                f"cannot keep up with speed {self._speed:g}: {lost * 1e-9:.2f} s given up", throttle_duration_sec=5.0
+            )
+        for _ in range(steps):
+            self._step()
+
+    def _step(self) -> None:
+        before = self._world.success
+        success = self._world.step()
+        self._total += 1
+        stamp = time_message(self._now_ns())
+        if self._clock is not None:
+            self._clock.publish(ros.message("rosgraph_msgs/msg/Clock")(clock=stamp))
+        self._publish_joints(stamp)
+        frame_due = self._world.steps % self._sub_steps == 0
+        if frame_due or success != before:
+            self._publish_event(stamp, reward=float(success and not before))
+        if frame_due:
+            self._publish_frame(stamp)
+
+    # --- what the robot says -----------------------------------------------------------------------------------------
+
+    def _publish_joints(self, stamp) -> None:
+        msg = ros.message(self._spec.states[0].type)()
+        msg.header.stamp = stamp
+        msg.name = list(self._world.names)
+        msg.position, msg.velocity = self._world.positions.tolist(), self._world.velocities.tolist()
+        self._joints.publish(msg)
+
+    def _publish_frame(self, stamp) -> None:
+        """The picture and the privileged numbers of the very moment that the last joint state was taken."""
+        picture = self._world.render(self._size, self._size)
+        self._state.publish(ros.message("std_msgs/msg/Float64MultiArray")(data=self._world.privileged.tolist()))
+        self._camera.publish(image(picture, stamp))
+
+    def _publish_event(self, stamp, reward: float) -> None:
+        msg = ros.message(self._spec.events.type)(reward=reward, episode=self._episode)
+        msg.header.stamp = stamp
+        msg.success = msg.terminal = self._world.success
+        self._events.publish(msg)
+
+    def _begin_episode(self) -> None:
+        self._episodes += 1
+        self._episode = f"{self._world.task.name}-{self._world.seed}-{self._episodes}"
+        self._instruction.publish(ros.message(self._spec.instruction.type)(data=self._world.task.instruction))
+        self._world.render(self._size, self._size)  # the first picture of a scene takes longer
+        self._pacer.restart(time.monotonic_ns())
+
+    # --- what the robot is told --------------------------------------------------------------------------------------
+
+    def _on_command(self, stream, msg) -> None:
+        try:
+            targets, duration = trajectory(msg)
+            self._world.command(targets, self._remaining(msg, duration))
+        except QtxError as error:
+            self.get_logger().warning(f"command on {stream.topic!r} ignored: {error}", throttle_duration_sec=1.0)
+
+    def _remaining(self, msg, duration: float) -> float:
+        """Seconds until the point is to be reached: a stamp of zero means from now on."""
+        stamp = messages.stamp_ns(msg)
+        if stamp is None:
+            return duration
+        ahead = (stamp - self._now_ns()) * 1e-9
+        if ahead > MAX_AHEAD:
+            raise QtxError(f"it is stamped {ahead:.1f} s in the future: do sender and simulator use the same clock?")
+        if ahead + duration < 0:
+            raise QtxError(f"its point was to be reached {-ahead - duration:.3f} s ago")
+        return ahead + duration
+
+    def _on_reset(self, request, response):
+        seed = request.seed if request.seed >= 0 else int(np.random.default_rng().integers(2**31))
+        try:
+            self._world.reset(request.task or None, seed)
+        except QtxError as error:
+            response.success, response.message = False, str(error)
+            self.get_logger().warning(f"reset refused: {error}")
+            return response
+        self._begin_episode()
+        response.success, response.seed, response.instruction = True, seed, self._world.task.instruction
+        response.message = f"{self._world.task.name}, seed {seed}"
+        self.get_logger().info(f"reset: {response.message}")
+        return response
+
+
+def trajectory(msg) -> tuple[dict[str, float], float]:
+    """Targets by joint name and the time to reach them [s], from a trajectory_msgs/JointTrajectory of one point."""
+    if len(msg.points) != 1:
+        raise QtxError(f"the trajectory has {len(msg.points)} points, expected 1")
+    names, point = list(msg.joint_names), msg.points[0]
+    if len(set(names)) != len(names) or len(point.positions) != len(names):
+        raise QtxError(f"{len(point.positions)} positions for the joints {names}, expected one for each, named once")
+    duration = point.time_from_start.sec + point.time_from_start.nanosec * 1e-9
+    return dict(zip(names, map(float, point.positions), strict=True)), duration
+
+
+def image(picture: np.ndarray, stamp):
+    """A sensor_msgs/Image rgb8 of a uint8 [h, w, 3] picture."""
+    msg = ros.message("sensor_msgs/msg/Image")()
+    msg.header.stamp, msg.header.frame_id = stamp, FRAME_ID
+    msg.height, msg.width, msg.encoding = picture.shape[0], picture.shape[1], "rgb8"
+    msg.step, msg.is_bigendian = picture.shape[1] * 3, 0
+    msg.data = array.array("B", picture.tobytes())  # the one sequence type that rclpy does not check byte by byte
+    return msg
