@@ -41,9 +41,9 @@ need_packages() {
     echo "setup: installing pinned packages into $venv"
     "$(find_python)" -m venv --clear "$venv"
     local pip=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check)
-    if [ "$kind" = dev ]; then "${pip[@]}" "$(grep '^torch==' "$root/requirements/dev.txt")"; fi
+    if [ "$kind" = dev ]; then "${pip[@]}" -r "$root/requirements/torch.txt"; fi  # first and alone: nothing later may replace it
     "${pip[@]}" -r "$root/requirements/$kind.txt"
-    "${pip[@]}" --no-deps --no-build-isolation --editable "$root" 2>/dev/null || "${pip[@]}" --no-deps --editable "$root"
+    "${pip[@]}" --no-deps --no-build-isolation --editable "$root"
     echo "$wanted" > "$stamp"
 }
 
