@@ -132,8 +132,8 @@ class SimNode(ros.Node):
             self._clock.publish(ros.message("rosgraph_msgs/msg/Clock")(clock=stamp))
         self._publish_joints(stamp)
         frame_due = self._world.steps % self._sub_steps == 0
-        if frame_due or success != before:
-            self._publish_event(stamp, reward=float(success and not before))
+        if success != before or (frame_due and not success):
+            self._publish_event(stamp, reward=float(success))
         if frame_due:
             self._publish_frame(stamp)
 

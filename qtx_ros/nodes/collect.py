@@ -1,0 +1,159 @@
+"""`qtx collect`: records labelled episodes of the simulated robot over its topics, with a running sim and recorder."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from qtx_ros import ros
+from qtx_ros.errors import QtxError
+from qtx_ros.nodes.expert_driver import ExpertDriver
+from qtx_ros.spec import Spec
+
+PATIENCE = 20.0  # [s] for a service to appear or answer
+SETTLED = 2  # frames to wait after a reset: whatever was on its way before it has arrived by then
+AFTERWARDS = 2  # frames recorded after the end, so that the last step has a successor
+ATTEMPTS = 5  # per wanted episode, before giving up
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tasks", nargs="+", default=["drawer-open"], metavar="TASK", help="names or instructions")
+    parser.add_argument("--episodes", type=int, default=10, help="to keep per task (default 10)")
+    parser.add_argument("--mix", default="demo", help="demo, stitch-demo, failure, sloppy or expert (default demo)")
+    parser.add_argument("--seed", type=int, default=0, help="of the first scene, the others count up (default 0)")
+    parser.add_argument("--horizon", type=int, default=70, help="ticks until an episode counts as failed (default 70)")
+    parser.add_argument("--keep-all", action="store_true", help="keep episodes that end unlike the mix wants")
+    parser.add_argument("--no-record", action="store_true", help="only drive and count, without a recorder")
+    parser.add_argument("--robot", default="sawyer_sim", help="robot YAML, or the name of a shipped one (sawyer_sim)")
+
+
+def main(args: argparse.Namespace) -> int:
+    from qtx_ros.sim.operators import MIXES
+    from qtx_ros.sim.tasks import find
+
+    if args.mix not in MIXES:
+        raise QtxError(f"no mix is called {args.mix!r}, the mixes are {', '.join(MIXES)}")
+    if args.episodes < 1 or args.horizon < 1:
+        raise QtxError(f"episodes is {args.episodes} and horizon {args.horizon}, expected at least 1 of each")
+    tasks = [find(text).name for text in args.tasks]
+    ros.init(args=args.ros_args or None)
+    try:
+        node = Collector(Spec.load(args.robot), recording=not args.no_record)
+        kept = collect(node, tasks, args.mix, args.episodes, args.seed, args.horizon, args.keep_all)
+        node.destroy_node()
+    finally:
+        ros.try_shutdown()
+    for task, outcomes in kept.items():
+        print(f"{task:22} {summary(outcomes)}")
+    return 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one episode ended."""
+
+    seed: int
+    label: str  # success or failure
+    ticks: int
+    kept: bool
+    bag: str  # folder, empty without a recorder
+
+
+def collect(
+    node: Collector, tasks: list[str], mix: str, episodes: int, seed: int, horizon: int, keep_all: bool
+) -> dict[str, list[Outcome]]:
+    """Record until `episodes` of each task are kept; returns every attempt, by task."""
+    from tqdm import tqdm
+
+    outcomes: dict[str, list[Outcome]] = {task: [] for task in tasks}
+    with tqdm(total=len(tasks) * episodes, unit="episode", dynamic_ncols=True) as bar:
+        for task in tasks:
+            kept, attempts = 0, outcomes[task]
+            while kept < episodes:
+                if len(attempts) >= ATTEMPTS * episodes:
+                    raise QtxError(f"{task}: only {kept} of {len(attempts)} episodes ended as {mix!r} wants, giving up")
+                attempts.append(node.episode(task, mix, seed + len(attempts), horizon, keep_all))
+                kept += attempts[-1].kept
+                bar.update(int(attempts[-1].kept))
+                bar.set_postfix_str(f"{task} {attempts[-1].label}, {attempts[-1].ticks} ticks")
+    return outcomes
+
+
+def summary(outcomes: list[Outcome]) -> str:
+    """One line about the attempts at a task."""
+    successes = [o.ticks for o in outcomes if o.label == "success"]
+    mean = f", {sum(successes) / len(successes):.0f} ticks on average" if successes else ""
+    return f"{len(successes)}/{len(outcomes)} succeeded{mean}, {sum(o.kept for o in outcomes)} kept"
+
+
+class Collector(ros.Node):
+    """The scripted operator, with the sim's reset and the recorder in its hands. Spins itself while it waits."""
+
+    def __init__(self, spec: Spec, recording: bool = True, **options) -> None:
+        super().__init__("teleop", **options)
+        self._driver = ExpertDriver(self, spec)
+        self._recording, self._success = recording, False
+        self._reset = self.create_client(ros.service("qtx_ros/srv/Reset"), "sim/reset")
+        self._start = self.create_client(ros.service("qtx_ros/srv/StartEpisode"), "recorder/start")
+        self._stop = self.create_client(ros.service("qtx_ros/srv/StopEpisode"), "recorder/stop")
+        self.create_subscription(ros.message(spec.events.type), spec.events.topic, self._on_event, 10)
+        self._executor = ros.SingleThreadedExecutor()
+        self._executor.add_node(self)
+
+    def episode(self, task: str, mix: str, seed: int, horizon: int, keep_all: bool) -> Outcome:
+        """One episode: reset, guide the hand where the mix says so, record, drive, label."""
+        instruction = self._ask(self._reset, task=task, seed=seed).instruction
+        driver = self._driver
+        self._wait_frames(SETTLED)
+        self._success = False
+        driver.drive(task, mix, seed)
+        operator = driver.operator
+        if operator.guided:
+            self._spin_until(lambda: self._success or driver.commands >= operator.guided)
+            driver.pause()
+        if self._success:  # nothing left to show
+            return Outcome(seed, "success", 0, False, "")
+        if self._recording:
+            self._ask(self._start, instruction=instruction)
+        driver.commands, driver.operator = 0, operator
+        self._spin_until(lambda: self._success or driver.commands >= horizon)
+        ticks, label = driver.commands, "success" if self._success else "failure"
+        driver.pause()
+        self._wait_frames(AFTERWARDS)
+        return self._finish(seed, label, ticks, keep_all or label == operator.mix.wanted)
+
+    def _finish(self, seed: int, label: str, ticks: int, kept: bool) -> Outcome:
+        bag = ""
+        if self._recording:
+            bag = self._ask(self._stop, label=label if kept else "discard", comment=f"ended as {label}").path
+        return Outcome(seed, label, ticks, kept, bag)
+
+    def _on_event(self, msg) -> None:
+        self._success = self._success or bool(msg.success)
+
+    def _wait_frames(self, count: int) -> None:
+        last = self._driver.frames + count
+        self._spin_until(lambda: self._driver.frames >= last)
+
+    def _spin_until(self, done: Callable[[], bool]) -> None:
+        quiet, seen = time.monotonic(), self._driver.frames
+        while not done():
+            self._executor.spin_once(timeout_sec=0.1)
+            if self._driver.frames != seen:
+                quiet, seen = time.monotonic(), self._driver.frames
+            if time.monotonic() - quiet > PATIENCE:
+                raise QtxError(f"no camera frames for {PATIENCE:g} s: is the simulated robot running?")
+
+    def _ask(self, client, **fields):
+        """A reply that says it succeeded, or a QtxError with the reply's own words."""
+        if not client.wait_for_service(timeout_sec=PATIENCE):
+            raise QtxError(f"nobody offers the service {client.srv_name!r} after {PATIENCE:g} s")
+        future = client.call_async(client.srv_type.Request(**fields))
+        self._executor.spin_until_future_complete(future, timeout_sec=PATIENCE)
+        if not future.done():
+            raise QtxError(f"{client.srv_name} did not answer within {PATIENCE:g} s")
+        if not future.result().success:
+            raise QtxError(f"{client.srv_name}: {future.result().message}")
+        return future.result()

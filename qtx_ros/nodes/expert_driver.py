@@ -1,0 +1,66 @@
+"""The scripted expert as a teleoperator: one command per camera frame, over the topics a person's teleop would use."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qtx_ros import ros
+from qtx_ros.nodes.robot_link import RobotLink
+from qtx_ros.nodes.sim import STATE_TOPIC
+from qtx_ros.spec import Spec
+
+FRESHEST = ros.QoSProfile(depth=1, reliability=ros.ReliabilityPolicy.BEST_EFFORT)
+
+
+class ExpertDriver:
+    """Gives a node a scripted driver for the simulated robot. Drives while `operator` is set."""
+
+    def __init__(self, node: ros.Node, spec: Spec) -> None:
+        from qtx_ros.sim.world import World
+
+        self._link = RobotLink(node, spec)
+        self._order = [spec.state_names.index(name) for name in World.names]
+        self._targets = [World.names.index(dimension.name) for dimension in spec.dimensions]
+        self._privileged: np.ndarray | None = None
+        self._experts: dict[str, object] = {}
+        self.operator = None
+        self.frames = 0  # camera frames seen
+        self.commands = 0  # commands sent since `drive`
+        node.create_subscription(
+            ros.message("std_msgs/msg/Float64MultiArray"), STATE_TOPIC, self._on_state, FRESHEST
+        )
+        camera = spec.cameras[0]
+        node.create_subscription(ros.message(camera.type), camera.topic, self._on_frame, FRESHEST, raw=True)
+
+    def drive(self, task: str, mix: str, seed: int) -> None:
+        """Drive from the next frame on, as an operator of `mix` (see `qtx_ros.sim.operators`) would do `task`."""
+        from qtx_ros.sim.operators import Operator
+
+        operator = Operator(self._expert(task), mix, np.random.default_rng(seed))
+        self.commands, self.operator = 0, operator
+
+    def pause(self) -> None:
+        """Send no commands: the robot holds the last one."""
+        self.operator = None
+
+    def _expert(self, text: str):
+        from qtx_ros.sim import scene
+        from qtx_ros.sim.expert import Expert
+        from qtx_ros.sim.tasks import find
+
+        task = find(text)
+        if task.name not in self._experts:
+            self._experts[task.name] = Expert(task, scene.build(task), period=self._link.spec.period_ns * 1e-9)
+        return self._experts[task.name]
+
+    def _on_state(self, msg) -> None:
+        self._privileged = np.array(msg.data, np.float64)
+
+    def _on_frame(self, _serialised) -> None:
+        self.frames += 1
+        state, operator = self._link.state(), self.operator
+        if operator is None or state is None or self._privileged is None:
+            return
+        targets = operator.act(self._privileged, state[self._order])
+        self._link.send(targets[self._targets])
+        self.commands += 1

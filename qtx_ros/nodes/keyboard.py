@@ -1,0 +1,72 @@
+"""Keyboard teleop for any robot: two keys per action dimension."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from qtx_ros import ros
+from qtx_ros.errors import QtxError
+from qtx_ros.nodes.episode_keys import ACTIONS, EpisodeKeys
+from qtx_ros.nodes.jog import Jog
+from qtx_ros.nodes.robot_link import RobotLink
+from qtx_ros.spec import Spec
+
+UP, DOWN = "qwertyuiop", "asdfghjkl;"
+EPISODE = dict(zip("1234", ACTIONS, strict=True))
+FASTER, SLOWER, STOP = "+", "-", " "
+RELEASE = 0.6  # [s] a key counts as held from its first press: terminals repeat after up to half a second
+REPEAT = 0.15  # [s] and from each repetition
+
+
+class KeyboardTeleop(ros.Node):
+    """Commands at the contract's rate while a key is held; nothing otherwise, so idling is not recorded as action."""
+
+    def __init__(self, spec: Spec, speed: float, keys: Callable[[], str], **options) -> None:
+        """`speed`: share of each dimension's range per tick, in (0, 1]; `keys()` returns what was typed since."""
+        super().__init__("teleop", **options)
+        if len(spec.dimensions) > len(UP):
+            raise QtxError(f"robot {spec.name!r} has {len(spec.dimensions)} dimensions, there are keys for {len(UP)}")
+        self._speed, self._keys = speed, keys
+        self._jog, self._link, self._episodes = Jog(spec), RobotLink(self, spec), EpisodeKeys(self)
+        self._speeds = np.zeros(len(spec.dimensions))  # -1, 0 or 1
+        self._until = np.zeros(len(spec.dimensions))  # [s] when a key counts as released
+        self.create_timer(spec.period_ns * 1e-9, self._on_tick)
+
+    def _on_tick(self) -> None:
+        now, stop = time.monotonic(), False
+        for key in self._keys():
+            stop = stop or key == STOP
+            self._press(key, now)
+        moved = self._speeds.any()
+        self._speeds[self._until < now] = 0.0
+        state = self._link.state()
+        if state is None:
+            self.get_logger().warning("no joint states: nothing is commanded", throttle_duration_sec=5.0)
+        elif stop or (moved and not self._speeds.any()):
+            self._speeds[:] = 0.0
+            self._link.send(self._jog.stop(state))
+        elif moved:
+            self._link.send(self._jog.command(self._speeds * self._speed, state))
+
+    def _press(self, key: str, now: float) -> None:
+        if key in EPISODE:
+            self._episodes.send(EPISODE[key])
+        elif key in (FASTER, SLOWER):
+            self._speed = float(np.clip(self._speed * (1.25 if key == FASTER else 0.8), 0.01, 1.0))
+            self.get_logger().info(f"speed {self._speed:.2f}")
+        for sign, row in ((1.0, UP), (-1.0, DOWN)):
+            dimension = row.find(key)
+            if 0 <= dimension < len(self._speeds):
+                repeated = self._speeds[dimension] == sign
+                self._speeds[dimension] = sign
+                self._until[dimension] = now + (REPEAT if repeated else RELEASE)
+
+
+def help_text(spec: Spec) -> str:
+    """Which key does what."""
+    rows = [f"  {up} {down}   {d.name} + -" for up, down, d in zip(UP, DOWN, spec.dimensions, strict=False)]
+    episodes = ", ".join(f"{key} {action}" for key, action in EPISODE.items())
+    return "\n".join([*rows, f"  space stops, + - changes the speed; recording: {episodes}; Ctrl-C ends"])
