@@ -56,7 +56,7 @@ def open_run(folder: str | Path) -> Run:
 
 def save_checkpoint(folder: Path, groups: dict[str, dict[str, Tensor]], progress: dict) -> None:
     """Replace the checkpoint by the tensors of `groups` (group → name → tensor) and the JSON-able `progress`."""
-    tensors = {f"{group}/{name}": tensor.contiguous() for group, named in groups.items() for name, tensor in named.items()}
+    tensors = {f"{group}/{name}": x.contiguous() for group, named in groups.items() for name, x in named.items()}
     write_atomically(folder / CHECKPOINT, safetensors.torch.save(tensors, {"progress": json.dumps(progress)}))
 
 

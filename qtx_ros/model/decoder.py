@@ -38,7 +38,7 @@ class ActionDecoder(nn.Module):
         return self._head(x, 0)
 
     def decode(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Greedy, one dimension after the other, keys and values kept: bins int64 [B, D], their Q [B, D], all Q [B, D, M]."""
+        """Greedy, one dimension after the other, keys and values kept: bins int64 [B, D], Q [B, D], all Q [B, D, M]."""
         context_kv = [block.cross_attention.keys_values(context) for block in self.blocks]
         x = self.start.expand(len(context), 1, -1)
         past: list[KeysValues | None] = [None] * len(self.blocks)
@@ -59,7 +59,7 @@ class ActionDecoder(nn.Module):
         """Q of dimension i, [B, M], from its input token [B, 1, W]; and the keys and values so far."""
         x = x + self.position[i]
         kept = []
-        for block, before, given in zip(self.blocks, past, context):
+        for block, before, given in zip(self.blocks, past, context, strict=True):
             x, keys_values = block(x, given, before)
             kept.append(keys_values)
         return self._head(x, i)[:, 0], kept

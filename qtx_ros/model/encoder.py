@@ -32,12 +32,12 @@ class FrameEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.channels, self.grid, self.cell, self.width = channels, grid, cell, width
-        self.stem = nn.Conv2d(3, channels[0], 8, stride=4, padding=2)
-        self.layers = nn.ModuleList(FilmConv(i, o) for i, o in zip(channels, channels[1:]))
+        self.stem = nn.Conv2d(3, channels[0], 8, stride=4)
+        self.layers = nn.ModuleList(FilmConv(i, o) for i, o in zip(channels, channels[1:], strict=False))
         self.to_token = nn.Linear(channels[-1] * cell * cell, width)
         self.state_layer = nn.Linear(state_size, width)
         self.state_out = nn.Linear(width, width)
-        for axis, size in zip(("rows", "columns"), image_size):
+        for axis, size in zip(("rows", "columns"), image_size, strict=True):
             self.register_buffer(f"pool_{axis}", _pooling(_map_size(size, len(channels) - 1), grid * cell), False)
         self.register_buffer("pixel_mean", torch.full((3,), 127.5))
         self.register_buffer("pixel_std", torch.full((3,), 64.0))
@@ -54,15 +54,20 @@ class FrameEncoder(nn.Module):
         return cameras * self.grid**2 + 1
 
     def forward(self, frames: Tensor, state: Tensor, film: Tensor) -> Tensor:
-        """Tokens [B, C · grid² + 1, W] of frames uint8 [B, C, H, W, 3], state [B, S], FiLM parameters [B, film_size]."""
+        """Tokens [B, C · grid² + 1, W]: frames uint8 [B, C, H, W, 3], state [B, S], FiLM parameters [B, film_size]."""
         scales, shifts = self._split(film)
         batch, cameras = frames.shape[:2]
-        x = (frames.float() - self.pixel_mean) / self.pixel_std
-        x = F.relu(self.stem(x.flatten(0, 1).permute(0, 3, 1, 2)))  # [B · C, channels, H / 4, W / 4]
-        for layer, scale, shift in zip(self.layers, scales, shifts):
+        x = self._stem(frames.flatten(0, 1).permute(0, 3, 1, 2).float())  # [B · C, channels, ~H / 4, ~W / 4]
+        for layer, scale, shift in zip(self.layers, scales, shifts, strict=False):
             x = layer(x, _per_camera(scale, cameras), _per_camera(shift, cameras))
         spatial = self.to_token(self._cells(x)).reshape(batch, cameras * self.grid**2, -1)  # [B, C · grid², W]
         return torch.cat([spatial, self._state_token(state, scales[-1], shifts[-1])[:, None]], 1)
+
+    def _stem(self, x: Tensor) -> Tensor:
+        """Convolution of the normalised pixels; the normalisation is folded into its weights, which is cheaper."""
+        weight = self.stem.weight / self.pixel_std[:, None, None]  # [channels, 3, 8, 8]
+        bias = self.stem.bias - (weight * self.pixel_mean[:, None, None]).sum((1, 2, 3))
+        return F.relu(F.conv2d(x, weight, bias, self.stem.stride))
 
     def _split(self, film: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         sizes = [*self.channels[1:], self.width]
@@ -71,7 +76,8 @@ class FrameEncoder(nn.Module):
 
     def _cells(self, x: Tensor) -> Tensor:
         """[B · C, grid², channels · cell²] from the feature map [B · C, channels, h, w]."""
-        x = self.pool_rows @ x @ self.pool_columns.T  # [B · C, channels, grid · cell, grid · cell]
+        if x.shape[-2:] != (self.grid * self.cell, self.grid * self.cell):
+            x = self.pool_rows @ x @ self.pool_columns.T  # [B · C, channels, grid · cell, grid · cell]
         x = x.unflatten(3, (self.grid, self.cell)).unflatten(2, (self.grid, self.cell))  # [·, channels, g, c, g, c]
         return x.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
 
@@ -86,7 +92,7 @@ def _per_camera(x: Tensor, cameras: int) -> Tensor:
 
 
 def _map_size(size: int, layers: int) -> int:
-    size = (size + 4 - 8) // 4 + 1
+    size = (size - 8) // 4 + 1
     for _ in range(layers):
         size = (size + 1) // 2
     return size

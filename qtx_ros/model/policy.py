@@ -15,12 +15,14 @@ from qtx_ros.model.transformer import EncoderBlock
 from qtx_ros.preprocess import TEXT_BUCKETS
 from qtx_ros.spec import Spec
 
+SMALLEST_IMAGE = 8  # [px], the stem's kernel
+
 
 @dataclass(frozen=True)
 class ModelConfig:
     """Sizes of the network; the robot's contract gives the rest."""
 
-    channels: tuple[int, ...] = (32, 48, 64)  # of the convolutions: a stem of stride 4, then each halves the image
+    channels: tuple[int, ...] = (16, 32, 64)  # of the convolutions: a stem of stride 4, then each halves the image
     grid: int = 2  # an image becomes grid × grid tokens
     cell: int = 2  # a token sees cell × cell pooled features
     width: int = 128  # numbers per token
@@ -97,7 +99,8 @@ class QTransformer(nn.Module):
 
     def first_q_values(self, context: Tensor) -> Tensor:
         """Q of the first dimension, [B, M]: its maximum is the value of the state."""
-        return self.decoder.q_values(context, torch.zeros(len(context), 0, dtype=torch.int64, device=context.device))[:, 0]
+        nothing = torch.zeros(len(context), 0, dtype=torch.int64, device=context.device)
+        return self.decoder.q_values(context, nothing)[:, 0]
 
     def decode(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Greedy bins int64 [B, D], their Q [B, D], and all Q [B, D, M]."""
@@ -116,4 +119,7 @@ def camera_size(spec: Spec) -> tuple[int, int]:
     sizes = {(camera.height, camera.width) for camera in spec.cameras}
     if len(sizes) > 1:
         raise QtxError(f"robot {spec.name!r}: cameras have the sizes {sorted(sizes)}, a policy needs one size")
-    return sizes.pop()
+    height, width = sizes.pop()
+    if min(height, width) < SMALLEST_IMAGE:
+        raise QtxError(f"robot {spec.name!r}: images have {height}x{width} px, expected at least {SMALLEST_IMAGE}")
+    return height, width

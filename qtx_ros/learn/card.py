@@ -1,0 +1,63 @@
+"""The model card of a bundle: what it was trained on, by which commands, and how well it does."""
+
+from __future__ import annotations
+
+from qtx_ros.deploy.bundle import Manifest
+
+METHODS = {"q": "autoregressive Q-learning with a conservative regulariser", "bc": "behaviour cloning"}
+
+
+def model_card(manifest: Manifest, recipe: str = "") -> str:
+    """Markdown."""
+    training, spec = manifest.training, manifest.spec
+    size = sum(entry["bytes"] for entry in manifest.files.values()) / 1e6
+    config = training["config"]
+    parts = [
+        f"# {manifest.name}",
+        f"A Q-Transformer policy for the robot `{spec.name}`, {size:.1f} MB, by qtx_ros {manifest.versions['qtx_ros']}.",
+        "## What it does",
+        _contract(manifest),
+        "## How it was made",
+        f"Method: {METHODS.get(config['method'], config['method'])}; {training['step']} steps of "
+        f"{config['batch_size']} transitions, {training['seconds']:.0f} s, seed {training['seed']}.",
+        _block(recipe.strip() or training["command"]),
+        f"Training data: {training['episodes']} episodes, {training['steps']} ticks ({', '.join(training['data'])}, "
+        f"digest `{training['digest'][:16]}`).",
+        _mix(training["mix"]),
+        "## How well it does",
+        _metrics(manifest.metrics),
+        f"Torch and ONNX Runtime chose identical bins in {training['parity']['observations']} random observations.",
+        "## Limits",
+        "Trained on the scenes and instructions above only; anything else gives some bins, not a refusal.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _contract(manifest: Manifest) -> str:
+    spec = manifest.spec
+    cameras = ", ".join(f"`{c.name}` {c.height}×{c.width} px" for c in spec.cameras)
+    bins = sorted({d.bins for d in spec.dimensions})
+    return "\n".join(
+        [
+            f"- sees {cameras} and {len(spec.state_names)} state values, {spec.history} frames, at {spec.rate:g} Hz",
+            f"- chooses {len(spec.dimensions)} action dimensions of {' or '.join(map(str, bins))} bins",
+            f"- {manifest.files['tick.onnx']['bytes'] / 1e6:.1f} MB per-tick graph, tokens of the ring {manifest.ring}",
+        ]
+    )
+
+
+def _mix(mix: dict[str, dict[str, int]]) -> str:
+    rows = [f"| {text} | {n.get('success', 0)} | {n.get('failure', 0)} |" for text, n in sorted(mix.items())]
+    return "\n".join(["| Instruction | Successes | Failures |", "|---|---|---|", *rows])
+
+
+def _metrics(metrics: dict) -> str:
+    if "tasks" not in metrics:
+        return "Not measured before export (`qtx evaluate`)."
+    rows = [f"| {name} | {m['success']:.2f} | {m['episodes']} |" for name, m in metrics["tasks"].items()]
+    mean = f"Mean success {metrics['mean_success']:.2f}, in process."
+    return "\n".join(["| Task | Success | Episodes |", "|---|---|---|", *rows, "", mean])
+
+
+def _block(text: str) -> str:
+    return f"```sh\n{text}\n```"

@@ -1,0 +1,139 @@
+"""`qtx export RUN -o BUNDLE`: a trained policy as ONNX graphs, a manifest and a model card."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from qtx_ros import config as configs
+from qtx_ros.deploy.bundle import INSTRUCTION, MODEL_CARD, TICK, Manifest, write_bundle_manifest
+from qtx_ros.errors import QtxError
+from qtx_ros.learn import checkpoint
+from qtx_ros.learn.card import model_card
+
+UNSEEN = "do something that nobody asked for"  # an instruction outside the data, for the comparison
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", help="folder of a training run")
+    parser.add_argument("-o", "--output", required=True, metavar="BUNDLE", help="folder of the bundle; replaced if there")
+    parser.add_argument("--name", help="of the bundle (default: the folder's name)")
+    parser.add_argument("--metrics", type=Path, metavar="FILE", help="JSON that `qtx evaluate --json` wrote, kept inside")
+    parser.add_argument("--recipe", type=Path, metavar="FILE", help="text for the model card: the commands that led here")
+
+
+def main(args: argparse.Namespace) -> int:
+    metrics = configs.read(args.metrics) if args.metrics else {}
+    recipe = _read(args.recipe) if args.recipe else ""
+    manifest = export(args.run, args.output, args.name, metrics, recipe)
+    size = sum(entry["bytes"] for entry in manifest.files.values())
+    parity = manifest.training["parity"]
+    print(f"{parity['observations']} random observations give identical bins in torch and ONNX Runtime")
+    print(f"{manifest.name}: {size / 1e6:.1f} MB → {args.output}")
+    return 0
+
+
+def export(
+    run_folder: str | Path, output: str | Path, name: str | None = None, metrics: dict | None = None, recipe: str = ""
+) -> Manifest:
+    """Write the bundle of a run. It takes its place only after torch and ONNX Runtime agreed; QtxError if they do not."""
+    run, output = checkpoint.open_run(run_folder), Path(output)
+    if output.exists() and any(output.iterdir()) and not (output / "manifest.json").exists():
+        raise QtxError(f"{output} holds something else than a bundle: choose another folder")
+    model, progress = load_model(run)
+    partial = output.with_name(f".{output.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        write_graphs(model, run.spec, partial)
+        manifest = _manifest(run, model, progress, partial, name or output.name, metrics or {})
+        manifest = write_bundle_manifest(partial, manifest)
+        (partial / MODEL_CARD).write_text(model_card(manifest, recipe), encoding="utf-8")
+        shutil.rmtree(output, ignore_errors=True)
+        partial.rename(output)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return manifest
+
+
+def load_model(run: checkpoint.Run):
+    """The trained network on the CPU in eval mode, and the progress of its training."""
+    from qtx_ros.learn.trainer import build_model
+
+    groups, progress = checkpoint.load_checkpoint(run.folder)
+    model = build_model(run.spec, run.config, run.seed)
+    model.load_state_dict(groups["model"])
+    return model.eval(), progress
+
+
+def write_graphs(model, spec, folder: Path) -> None:
+    """Write `tick.onnx` and `instruction.onnx`."""
+    from qtx_ros.learn import graphs
+
+    graphs.write_onnx(graphs.TickGraph(model, spec), graphs.tick_example(model, spec), folder / TICK)
+    graphs.write_onnx(graphs.InstructionGraph(model), graphs.instruction_example(), folder / INSTRUCTION)
+
+
+def export_steps(run_folder: str | Path, folder: str | Path) -> tuple[Path, list[Path]]:
+    """The tick cut into one graph before the decoder and one per action dimension, for `qtx bench tick`.
+
+    `context.onnx` takes the inputs of `tick.onnx` and returns `ring_out` and `context_key_i`, `context_value_i` of each
+    decoder block. `step_d.onnx` takes those, and from the second dimension on `previous` (the bin before, int64 [1]) and
+    `past_key_i`, `past_value_i`; it returns `bin`, `q` and `kept_key_i`, `kept_value_i`, the next step's past.
+    """
+    from qtx_ros.learn import graphs
+
+    run, folder = checkpoint.open_run(run_folder), Path(folder)
+    model, _ = load_model(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    context = folder / "context.onnx"
+    graphs.write_onnx(graphs.ContextGraph(model), graphs.tick_example(model, run.spec), context)
+    steps = [folder / f"step_{i}.onnx" for i in range(len(model.bins))]
+    for i, example in enumerate(graphs.step_examples(model)):
+        graphs.write_onnx(graphs.StepGraph(model, i), example, steps[i])
+    return context, steps
+
+
+def _manifest(run: checkpoint.Run, model, progress: dict, folder: Path, name: str, metrics: dict) -> Manifest:
+    from qtx_ros.learn.parity import compare
+
+    parity = compare(model, run.spec, folder, [*run.data["mix"], UNSEEN])
+    parity.check()
+    training = {
+        **run.data,
+        "seed": run.seed,
+        **progress,
+        "config": configs.dump(replace(run.config)),
+        "parity": asdict(parity),
+    }
+    return Manifest(
+        name=name,
+        spec=run.spec,
+        ring=model.ring_shape,
+        features=model.feature_size,
+        model=configs.dump(run.config.model),
+        versions=_versions(),
+        metrics=metrics,
+        training=json.loads(json.dumps(training)),
+    )
+
+
+def _versions() -> dict[str, str]:
+    import onnx
+    import onnxruntime
+    import onnxscript
+
+    from qtx_ros.learn.train import versions
+
+    found = {module.__name__: module.__version__ for module in (onnx, onnxruntime, onnxscript)}
+    return {**versions(), **found}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise QtxError(f"cannot read {path}: {error}") from None

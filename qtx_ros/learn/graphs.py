@@ -1,0 +1,178 @@
+"""The network as ONNX graphs: one per instruction, one per tick; and cut into steps, to measure what one graph saves."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from qtx_ros.model.policy import QTransformer
+from qtx_ros.preprocess import TEXT_LENGTH, bin_values
+from qtx_ros.spec import Spec
+
+OPSET = 20
+Example = dict[str, Tensor]
+
+
+class InstructionGraph(nn.Module):
+    """tokens int64 [1, L] → features [1, F]."""
+
+    inputs, outputs = ("tokens",), ("features",)
+
+    def __init__(self, model: QTransformer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.model.instruct(tokens)
+
+
+class RingGraph(nn.Module):
+    """One tick up to the ring: the newest frame's tokens pushed into the last T frames' tokens."""
+
+    def __init__(self, model: QTransformer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, frames: Tensor, state: Tensor, ring: Tensor, first: Tensor, features: Tensor) -> Tensor:
+        """Ring [T, K, W] from frames uint8 [C, H, W, 3], state [S], ring [T, K, W], first bool [1], features [1, F]."""
+        newest = self.model.encode(frames[None], state[None], features)  # [1, K, W]
+        moved = torch.cat([ring[1:], newest])  # [T, K, W]
+        return torch.where(first[:, None, None], newest.expand_as(ring), moved)
+
+
+class TickGraph(RingGraph):
+    """One tick of the policy: everything from uint8 frames to action values, decoding unrolled."""
+
+    inputs = ("frames", "state", "ring", "first", "features")
+    outputs = ("bins", "values", "q", "q_all", "ring_out")
+
+    def __init__(self, model: QTransformer, spec: Spec) -> None:
+        super().__init__(model)
+        table = torch.zeros(len(spec.dimensions), max(d.bins for d in spec.dimensions))
+        for row, dimension in zip(table, spec.dimensions, strict=True):
+            row[: dimension.bins] = torch.tensor(bin_values(dimension))
+        self.register_buffer("bin_values", table)  # [D, M]
+
+    def forward(self, frames: Tensor, state: Tensor, ring: Tensor, first: Tensor, features: Tensor) -> tuple:
+        ring_out = super().forward(frames, state, ring, first, features)
+        bins, q, q_all = self.model.decode(self.model.context(ring_out[None]))
+        values = self.bin_values.gather(1, bins[0, :, None])[:, 0]  # [D]
+        return bins[0], values, q[0], q_all[0], ring_out
+
+
+class ContextGraph(RingGraph):
+    """One tick up to the decoder: the ring, and the keys and values of the context in every decoder block."""
+
+    inputs = TickGraph.inputs
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """ring_out, then key and value per block."""
+        return ("ring_out", *_names("context", len(self.model.decoder.blocks)))
+
+    def forward(self, frames: Tensor, state: Tensor, ring: Tensor, first: Tensor, features: Tensor) -> tuple:
+        ring_out = super().forward(frames, state, ring, first, features)
+        context = self.model.context(ring_out[None])
+        pairs = [block.cross_attention.keys_values(context) for block in self.model.decoder.blocks]
+        return ring_out, *(tensor for pair in pairs for tensor in pair)
+
+
+class StepGraph(nn.Module):
+    """The decoding step of one action dimension: the bin before it, kept keys and values → its bin and Q."""
+
+    def __init__(self, model: QTransformer, index: int) -> None:
+        super().__init__()
+        self.decoder, self.index = model.decoder, index
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The bin before (absent for the first dimension), keys and values of the context and of the steps before."""
+        count = len(self.decoder.blocks)
+        before = ("previous", *_names("past", count)) if self.index else ()
+        return (*_names("context", count), *before)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """bin int64 [1], q [1, M], then the keys and values so far."""
+        return ("bin", "q", *_names("kept", len(self.decoder.blocks)))
+
+    def forward(self, *tensors: Tensor) -> tuple:
+        count = 2 * len(self.decoder.blocks)
+        context, rest = _pairs(tensors[:count]), tensors[count:]
+        if self.index:
+            token = self.decoder.bin_embedding(rest[0] + self.decoder.offset[self.index - 1])[:, None]
+            past = _pairs(rest[1:])
+        else:
+            token, past = self.decoder.start[None, None], [None] * len(context)
+        q, kept = self.decoder.step(token, self.index, past, context)
+        return q.argmax(-1), q, *(tensor for pair in kept for tensor in pair)
+
+
+def tick_example(model: QTransformer, spec: Spec) -> Example:
+    """Inputs of `TickGraph`, each a tensor of its own: the exporter merges inputs that share one."""
+    height, width = spec.cameras[0].height, spec.cameras[0].width
+    return {
+        "frames": torch.randint(0, 256, (len(spec.cameras), height, width, 3), dtype=torch.uint8),
+        "state": torch.randn(len(spec.state_names)),
+        "ring": torch.randn(model.ring_shape),
+        "first": torch.tensor([False]),
+        "features": torch.randn(1, model.feature_size),
+    }
+
+
+def instruction_example() -> Example:
+    """Inputs of `InstructionGraph`."""
+    return {"tokens": torch.arange(TEXT_LENGTH)[None]}
+
+
+def step_examples(model: QTransformer) -> list[Example]:
+    """Inputs of each `StepGraph`."""
+    heads, width = model.config.heads, model.config.width // model.config.heads
+    context = model.history * model.tokens
+    examples = []
+    for i in range(len(model.bins)):
+        graph = StepGraph(model, i)
+        lengths = {name: i if name.startswith("past") else context for name in graph.inputs}
+        example = {name: torch.randn(1, heads, length, width) for name, length in lengths.items()}
+        examples.append({**example, **({"previous": torch.zeros(1, dtype=torch.int64)} if i else {})})
+    return examples
+
+
+def write_onnx(graph: nn.Module, example: Example, path: Path) -> None:
+    """Export a graph with static shapes to one ONNX file, weights inside."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), _quiet("torch.onnx"):
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            graph.eval(),
+            tuple(example[name] for name in graph.inputs),
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    program.save(str(path), external_data=False)
+
+
+@contextlib.contextmanager
+def _quiet(logger: str):
+    level = logging.getLogger(logger).level
+    logging.getLogger(logger).setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.getLogger(logger).setLevel(level)
+
+
+def _names(what: str, blocks: int) -> tuple[str, ...]:
+    return tuple(f"{what}_{part}_{i}" for i in range(blocks) for part in ("key", "value"))
+
+
+def _pairs(tensors) -> list[tuple[Tensor, Tensor]]:
+    return list(zip(tensors[::2], tensors[1::2], strict=True))

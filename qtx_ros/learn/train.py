@@ -1,0 +1,118 @@
+"""`qtx train DATASET -o RUN`: train a policy offline."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import platform
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from qtx_ros import __version__
+from qtx_ros import config as configs
+from qtx_ros.data.dataset import Dataset
+from qtx_ros.errors import QtxError
+from qtx_ros.learn import checkpoint
+from qtx_ros.learn.settings import TrainConfig
+from qtx_ros.paths import share
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", nargs="+", help="training set folders, as `qtx convert` writes them")
+    parser.add_argument("-o", "--output", required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument("--config", default="sawyer_sim", help="YAML, or a name in config/train (default sawyer_sim)")
+    parser.add_argument("--steps", type=int, help="gradient steps, instead of the configuration's")
+    parser.add_argument("--method", help="learning method, instead of the configuration's: q or bc")
+    parser.add_argument("--device", help="cpu, cuda or auto, instead of the configuration's")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation (default 0)")
+    parser.add_argument("--resume", action="store_true", help="continue the run from its last checkpoint")
+    parser.add_argument("--verify", action="store_true", help="first compare every file of the data with its hash")
+
+
+def main(args: argparse.Namespace) -> int:
+    from qtx_ros.learn.trainer import Trainer, open_windows
+
+    folder = Path(args.output)
+    run = checkpoint.open_run(folder) if args.resume else None
+    config = run.config if run else read_config(args.config, args.steps, args.method, args.device)
+    dataset = open_dataset(args.dataset, config, args.verify)
+    described = describe(dataset, args.dataset)
+    if run is None:
+        run = checkpoint.create_run(folder, dataset.spec, config, {**described, "command": _command()}, args.seed)
+    _check_same(run, described, dataset)
+    trainer = Trainer(run.spec, config, run.seed)
+    windows = open_windows(dataset, config)
+    if args.resume and (folder / checkpoint.CHECKPOINT).exists():
+        trainer.load(folder)
+    else:
+        trainer.set_statistics(windows)
+    print(f"{len(dataset)} episodes, {len(windows)} transitions, {_parameters(trainer.model):,} parameters", flush=True)
+    _train(trainer, windows, folder)
+    return 0
+
+
+def read_config(path: str, steps: int | None, method: str | None, device: str | None) -> TrainConfig:
+    """A configuration file (or the name of a shipped one) with what the command line sets instead."""
+    if "/" not in path and not path.endswith((".yaml", ".yml", ".json")):
+        path = str(share(f"config/train/{path}.yaml"))
+    given = {"steps": steps, "method": method, "device": device}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return dataclasses.replace(configs.load(TrainConfig, path), **chosen)
+
+
+def open_dataset(paths: list[str], config: TrainConfig, verify: bool = False) -> Dataset:
+    """The labelled episodes that a configuration trains on."""
+    labels = ("success",) if config.demonstrations_only else ("success", "failure")
+    return Dataset.open(paths, verify=verify, labels=labels)
+
+
+def describe(dataset: Dataset, paths: list[str]) -> dict:
+    """What a run remembers of its data: names, counts per instruction and label, and a digest over all files."""
+    digest = hashlib.sha256()
+    mix: dict[str, dict[str, int]] = {}
+    for episode in dataset.episodes:
+        digest.update(repr(sorted((k, str(v)) for k, v in episode.manifest["files"].items())).encode())
+        counts = mix.setdefault(episode.manifest["instruction"], {})
+        counts[episode.manifest["label"]] = counts.get(episode.manifest["label"], 0) + 1
+    steps = int(np.sum([len(episode) for episode in dataset.episodes]))
+    names = [Path(path).resolve().name for path in paths]
+    return {"data": names, "digest": digest.hexdigest(), "episodes": len(dataset), "steps": steps, "mix": mix}
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a training run depends on."""
+    import torch
+
+    found = {"qtx_ros": __version__, "python": platform.python_version()}
+    return {**found, "torch": torch.__version__, "numpy": np.__version__}
+
+
+def _check_same(run: checkpoint.Run, described: dict, dataset: Dataset) -> None:
+    if run.data["digest"] != described["digest"] or run.spec != dataset.spec:
+        was, now = (f"{d['episodes']} episodes with digest {d['digest'][:12]}" for d in (run.data, described))
+        raise QtxError(f"{run.folder} was trained on other data: {was}, now {now}")
+
+
+def _command() -> str:
+    return shlex.join(["qtx", *sys.argv[1:]])
+
+
+def _parameters(model) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def _train(trainer, windows, folder: Path) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(folder / "tensorboard", purge_step=trainer.step + 1) as board:
+
+        def log(step: int, scalars: dict[str, float]) -> None:
+            for name, value in scalars.items():
+                board.add_scalar(name, value, step)
+
+        trainer.train(windows, folder, log)
+    print(f"{trainer.step} steps in {trainer.seconds:.0f} s → {folder / checkpoint.CHECKPOINT}")

@@ -1,0 +1,172 @@
+"""The trainer. What a step draws depends on seed and step only, so a run can be resumed bit for bit."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from qtx_ros.data.dataset import Dataset, Windows
+from qtx_ros.errors import QtxError
+from qtx_ros.learn import checkpoint
+from qtx_ros.learn.augment import shift
+from qtx_ros.learn.methods import METHODS, Batch
+from qtx_ros.learn.settings import TrainConfig, learning_rate
+from qtx_ros.model.policy import QTransformer
+from qtx_ros.spec import Spec
+
+STD_FLOOR = 0.02  # added to the standard deviation of each state entry, in its unit: a still joint stays small
+
+
+class Trainer:
+    """Network, target network and optimiser of one run."""
+
+    def __init__(self, spec: Spec, config: TrainConfig, seed: int) -> None:
+        if config.method not in METHODS:
+            raise QtxError(f"training: method is {config.method!r}, expected one of {', '.join(METHODS)}")
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        self.spec, self.config, self.seed, self.step = spec, config, seed, 0
+        self.seconds = 0.0  # spent in training steps, over all resumed parts [s]
+        self.device = _device(config.device)
+        self.model = build_model(spec, config, seed).to(self.device)
+        self.target = copy.deepcopy(self.model).eval().requires_grad_(False)
+        groups = _decay_groups(self.model, config.weight_decay)
+        self.optimiser = torch.optim.AdamW(groups, config.learning_rate, betas=(0.9, config.beta2))
+
+    def set_statistics(self, windows: Windows) -> None:
+        """Take the normalisation of the state from the data; before the first step."""
+        state = windows.state[windows.valid].astype(np.float64)
+        mean, std = state.mean(0), state.std(0) + STD_FLOOR
+        for network in (self.model, self.target):
+            network.encoder.state_mean.copy_(torch.as_tensor(mean))
+            network.encoder.state_std.copy_(torch.as_tensor(std))
+
+    def update(self, arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
+        """One gradient step on a batch as `Windows.batch` gives it; returns what to log, scalars."""
+        self.model.train()
+        batch = self._augment(to_tensors(arrays, self.device))
+        rate = learning_rate(self.step, self.config)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        loss, metrics = METHODS[self.config.method](self.model, self.target, batch, self.config)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        self.optimiser.step()
+        self._follow()
+        self.step += 1
+        scalars = {"loss": loss, **metrics, "gradient_norm": norm, "learning_rate": torch.tensor(rate)}
+        return {name: value.detach() for name, value in scalars.items()}
+
+    def _augment(self, batch: Batch) -> Batch:
+        seeds = np.random.SeedSequence([self.seed, self.step]).generate_state(1, np.uint64)
+        generator = torch.Generator().manual_seed(int(seeds[0]) >> 1)
+        batch = {**batch, "frames": shift(batch["frames"], self.config.shift, generator)}
+        if self.config.state_noise:
+            noise = torch.randn(batch["state"].shape, generator=generator).to(self.device)
+            batch["state"] = batch["state"] + noise * self.config.state_noise * self.model.encoder.state_std
+        return batch
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Move the target network towards the online one (exponential moving average)."""
+        torch._foreach_lerp_(list(self.target.parameters()), list(self.model.parameters()), self.config.target_rate)
+
+    # --- checkpoint ---
+
+    def save(self, folder: Path) -> None:
+        """Replace the run's checkpoint by this state."""
+        state = self.optimiser.state_dict()["state"]
+        groups = {
+            "model": self.model.state_dict(),
+            "target": self.target.state_dict(),
+            "optimiser": {f"{i}/{name}": value for i, named in state.items() for name, value in named.items()},
+        }
+        checkpoint.save_checkpoint(folder, groups, {"step": self.step, "seconds": self.seconds})
+
+    def load(self, folder: Path) -> None:
+        """Continue from the run's checkpoint."""
+        groups, progress = checkpoint.load_checkpoint(folder, str(self.device))
+        self.model.load_state_dict(groups["model"])
+        self.target.load_state_dict(groups["target"])
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in groups.get("optimiser", {}).items():
+            index, name = key.split("/")
+            state.setdefault(int(index), {})[name] = value
+        self.optimiser.load_state_dict({"state": state, "param_groups": self.optimiser.state_dict()["param_groups"]})
+        self.step, self.seconds = progress["step"], progress["seconds"]
+
+    # --- the loop ---
+
+    def train(self, windows: Windows, folder: Path, log: Callable[[int, dict], None]) -> None:
+        """Train until `config.steps`, saving every `save_every` steps, at the end, and on Ctrl-C."""
+        config = self.config
+        batches = windows.batches(config.batch_size, self.seed, self.step, config.loader_threads)
+        bar = tqdm(total=config.steps, initial=self.step, unit="step", dynamic_ncols=True, mininterval=0.5)
+        try:
+            while self.step < config.steps:
+                start = time.perf_counter()
+                metrics = self.update(next(batches))
+                self.seconds += time.perf_counter() - start
+                bar.update()
+                if self.step % config.log_every == 0 or self.step == config.steps:
+                    scalars = _finite(metrics, self.step)
+                    bar.set_postfix(loss=f"{scalars['loss']:.4f}")
+                    log(self.step, scalars)
+                if self.step % config.save_every == 0 and self.step < config.steps:
+                    self.save(folder)
+        except KeyboardInterrupt:
+            self.save(folder)
+            raise
+        finally:
+            bar.close()
+            batches.close()
+        self.save(folder)
+
+
+def build_model(spec: Spec, config: TrainConfig, seed: int) -> QTransformer:
+    """The network with the initial weights of a seed; the global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return QTransformer(spec, config.model)
+
+
+def open_windows(dataset: Dataset, config: TrainConfig, cache: bool = True) -> Windows:
+    """The transitions that a configuration trains on."""
+    failures = "terminal" if config.truncation_is_failure else "truncated"
+    return Windows(dataset, steps=config.n_step, discount=config.gamma, failures=failures, cache=cache)
+
+
+def to_tensors(arrays: dict[str, np.ndarray], device: torch.device) -> Batch:
+    """Tensors on `device` of the arrays of a batch."""
+    return {name: torch.as_tensor(array).to(device, non_blocking=True) for name, array in arrays.items()}
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise QtxError(f"training: device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
+
+
+def _decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Weight decay on matrices, none on biases and norms."""
+    parameters = list(model.parameters())
+    matrices, vectors = [p for p in parameters if p.ndim >= 2], [p for p in parameters if p.ndim < 2]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
+def _finite(metrics: dict[str, Tensor], step: int) -> dict[str, float]:
+    scalars = {name: value.item() for name, value in metrics.items()}
+    if not np.isfinite(scalars["loss"]):
+        raise QtxError(f"training diverged: the loss at step {step} is {scalars['loss']}, try a smaller learning_rate")
+    return scalars
