@@ -20,6 +20,7 @@ from qtx_ros.spec import Spec
 
 FORMAT = 1
 TICK, INSTRUCTION = "tick.onnx", "instruction.onnx"
+ROBOTS_OWN = ("topic", "type", "max_age", "limits", "clock_offset", "instruction", "events")
 MANIFEST, MODEL_CARD = "manifest.json", "README.md"
 
 Ports = dict[str, tuple[str, tuple[int, ...]]]  # name → (NumPy type, shape)
@@ -78,6 +79,32 @@ class Bundle:
     folder: Path
     manifest: Manifest
     graphs: Mapping[str, bytes]
+
+
+def for_robot(bundle: Bundle, robot: Spec) -> Bundle:
+    """The bundle with the contract of the robot at hand, which may differ in what the network never saw.
+
+    Topics, message types, age limits and command limits are the robot's own business. Anything else that differs from
+    the contract the policy was trained with is a QtxError that names it.
+    """
+    ours, theirs = _learned(robot.to_dict()), _learned(bundle.manifest.spec.to_dict())
+    for key in sorted(ours.keys() | theirs.keys()):
+        if ours.get(key) != theirs.get(key):
+            raise QtxError(
+                f"bundle {bundle.folder} does not fit robot {robot.name!r}: {key} is {ours.get(key, 'absent')!r}, "
+                f"the policy was trained with {theirs.get(key, 'absent')!r}"
+            )
+    return replace(bundle, manifest=replace(bundle.manifest, spec=robot))
+
+
+def _learned(value: object, path: str = "") -> dict[str, object]:
+    """The leaves of a contract that the network was trained with, by path."""
+    if isinstance(value, (dict, list)) and value:
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        parts = [_learned(v, f"{path}[{k}]" if isinstance(value, list) else f"{path}.{k}".lstrip("."))
+                 for k, v in items if k not in ROBOTS_OWN]  # fmt: skip
+        return {key: leaf for part in parts for key, leaf in part.items()}
+    return {} if path == "name" else {path: value}
 
 
 def write_bundle_manifest(folder: str | Path, manifest: Manifest) -> Manifest:

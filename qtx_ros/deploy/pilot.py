@@ -18,12 +18,16 @@ class Command:
     """What to send to the robot, and why."""
 
     values: np.ndarray  # float64 [D], absolute; NaN: nothing to send for this dimension
-    choice: Choice | None  # None while holding
+    choice: Choice | None = None  # None while holding
     reason: str = ""  # why it holds; empty: the network's choice
 
 
 class Pilot:
-    """Drives one robot with one policy; remembers what was measured and commanded last."""
+    """Drives one robot with one policy; remembers what was measured and commanded last.
+
+    A tick is `judge`, `choose`, `settle`. Only `choose` takes long, and a `hold` may come from another thread in the
+    meantime: the caller serialises everything but `choose`.
+    """
 
     def __init__(self, policy: Policy, max_step: float = 1.0) -> None:
         self.policy, self.spec, self.max_step = policy, policy.spec, max_step
@@ -35,32 +39,39 @@ class Pilot:
         """A new episode: forget all frames."""
         self.policy.reset()
 
-    def decide(self, observation: Observation) -> Command:
-        """The command for one observation."""
-        reason = self.judge(observation)
-        if reason:
-            return self.hold(reason)
-        self.policy.instruct(observation.instruction)
-        choice = self.policy.act(observation.frames, observation.state)
-        if not np.isfinite(choice.q).all():
-            return self.hold(f"the network's Q-values are {choice.q.tolist()}, expected finite numbers")
-        self._latched = None
-        wanted = targets(self.spec, choice.values, observation.state)
-        self._sent = safety.shape(self.spec, wanted, observation.state, self._sent, self.max_step)
-        return Command(self._sent, choice)
-
     def judge(self, observation: Observation) -> str:
         """Why this observation must not move the robot; empty when it may. Remembers what was measured."""
         state = np.asarray(observation.state, np.float64)
         self._measured = np.where(np.isfinite(state), state, self._measured)
         return safety.unfit(self.spec, observation.problems, state, observation.instruction)
 
+    def choose(self, observation: Observation) -> Choice:
+        """The network's choice for an observation that `judge` found nothing against."""
+        self.policy.instruct(observation.instruction)
+        return self.policy.act(observation.frames, observation.state)
+
+    def settle(self, observation: Observation, choice: Choice) -> Command:
+        """The command for a choice, inside limits and step."""
+        if not np.isfinite(choice.q).all():
+            return self.hold(f"the network's Q-values are {choice.q.tolist()}, expected finite numbers")
+        wanted = targets(self.spec, choice.values, observation.state)
+        self._sent = safety.shape(self.spec, wanted, observation.state, self._sent, self.max_step)
+        self._latched = None
+        return Command(self._sent, choice)
+
     def hold(self, reason: str) -> Command:
         """Keep the robot where it was when the hold began: following the measurement would let it creep under load.
 
         The frames seen before a hold are forgotten: what comes after it is a new beginning for the network.
         """
-        if self._latched is None:
-            self._latched = self._sent = safety.hold(self.spec, self._measured, self._sent)
+        position = safety.hold(self.spec, self._measured, self._sent)
+        if self._latched is not None:
+            position = np.where(np.isfinite(self._latched), self._latched, position)
+        self._latched = self._sent = position
         self.policy.reset()
-        return Command(self._latched, None, reason)
+        return Command(position, reason=reason)
+
+    def decide(self, observation: Observation) -> Command:
+        """One whole tick, for callers with a single thread."""
+        reason = self.judge(observation)
+        return self.hold(reason) if reason else self.settle(observation, self.choose(observation))

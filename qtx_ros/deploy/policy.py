@@ -81,11 +81,11 @@ class Policy:
         begin = time.perf_counter_ns()
         self._buffers.write("frames", self._stack(frames))
         self._buffers.write("state", self._state(state))
-        self._buffers.write("first", np.array([self._first]))
+        first, self._first = self._first, False  # a reset from another thread during the run stays noted
+        self._buffers.write("first", np.array([first]))
         ready = time.perf_counter_ns()
         out = self._buffers.run()
         done = time.perf_counter_ns()
-        self._first = False
         values = from_bins(self.spec, out["bins"])
         return Choice(out["bins"], values, out["q"], out["q_all"], input_ns=ready - begin, run_ns=done - ready)
 

@@ -10,6 +10,8 @@ import numpy as np
 from qtx_ros.errors import QtxError
 from qtx_ros.spec import Spec
 
+NO_INSTRUCTION = "no instruction"
+
 
 def measured(spec: Spec, state: np.ndarray) -> np.ndarray:
     """The measured position of each delta dimension, float64 [D] of a state [S]; NaN for absolute dimensions."""
@@ -57,11 +59,11 @@ def shape(spec: Spec, command: np.ndarray, state: np.ndarray, last: np.ndarray, 
 
 
 def unfit(spec: Spec, problems: tuple[str, ...], state: np.ndarray, instruction: str) -> str:
-    """Why this observation must not move the robot, in words; empty when it may."""
+    """Why an observation must not move the robot, in words; empty when it may. `problems` are the observation's own."""
     reasons = list(problems)
     bad = [name for name, value in zip(spec.state_names, state, strict=True) if not np.isfinite(value)]
     if bad and not problems:
         reasons.append(f"measured {', '.join(bad)} is not a finite number")
     if not instruction:
-        reasons.append(f"no instruction on {spec.instruction.topic!r} yet")
+        reasons.append(f"{NO_INSTRUCTION} on {spec.instruction.topic!r} yet")
     return "; ".join(reasons)

@@ -1,0 +1,278 @@
+"""The policy as a lifecycle node: frames and joint states in, joint commands out.
+
+The camera's callback (or a timer) is the tick and may take as long as the network does; inputs and the watchdog have
+callback groups of their own, so that a hold never waits for the network.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from qtx_ros import ros
+from qtx_ros.data.align import Aligner, Observation, Ticker
+from qtx_ros.data.messages import command_fields
+from qtx_ros.deploy.bundle import for_robot, load_bundle
+from qtx_ros.deploy.health import Health
+from qtx_ros.deploy.pilot import Command, Pilot
+from qtx_ros.deploy.policy import Choice, Policy
+from qtx_ros.errors import QtxError
+from qtx_ros.nodes import policy_messages as messages
+from qtx_ros.nodes import policy_parameters as parameters
+from qtx_ros.nodes.fields import build
+from qtx_ros.paths import share
+from qtx_ros.spec import Spec
+
+SUCCESS, FAILURE = ros.TransitionCallbackReturn.SUCCESS, ros.TransitionCallbackReturn.FAILURE
+NEWEST = ros.QoSProfile(depth=1, reliability=ros.ReliabilityPolicy.BEST_EFFORT)
+RECENT = ros.QoSProfile(depth=10, reliability=ros.ReliabilityPolicy.BEST_EFFORT)
+RELIABLE = ros.QoSProfile(depth=10)
+COMMAND = ros.QoSProfile(depth=1)
+LATCHED = ros.QoSProfile(depth=1, durability=ros.DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class PolicyNode(ros.LifecycleNode):
+    """Loads a bundle when configured, drives while active, and commands a hold whenever it must not."""
+
+    def __init__(self, **node_arguments) -> None:
+        super().__init__("policy", **node_arguments)
+        self.error = ""  # why the last configure failed
+        self.active = False
+        self._lock = threading.Lock()  # one command at a time: the tick's, the watchdog's, or a transition's
+        self._entities: list = []  # (destroy function, entity), made by configure
+        self._ticking = ros.MutuallyExclusiveCallbackGroup()
+        self._inputs = ros.MutuallyExclusiveCallbackGroup()
+        self._watching = ros.MutuallyExclusiveCallbackGroup()
+        parameters.declare(self)
+        self.add_on_set_parameters_callback(self._on_parameters)
+
+    # --- lifecycle ---------------------------------------------------------------------------------------------
+
+    def on_configure(self, _state):
+        """Load the bundle and connect the topics; FAILURE with a sentence in the log when that cannot be."""
+        try:
+            self._load()
+            self._connect()
+        except QtxError as error:
+            self.error = str(error)
+            self.get_logger().error(self.error)
+            self._disconnect()
+            return FAILURE
+        self.error = ""
+        return SUCCESS
+
+    def on_activate(self, _state):
+        """Start to drive at the next tick."""
+        with self._lock:
+            self.pilot.reset()
+            self._since = self._now()
+            self.active = True
+        return SUCCESS
+
+    def on_deactivate(self, _state):
+        """Stop driving; the last command is a hold."""
+        self.halt("the policy was deactivated")
+        return SUCCESS
+
+    def on_cleanup(self, _state):
+        """Forget bundle and topics."""
+        self._disconnect()
+        return SUCCESS
+
+    def on_shutdown(self, _state):
+        """The last command is a hold."""
+        self.halt("the policy shuts down")
+        self._disconnect()
+        return SUCCESS
+
+    def on_error(self, _state):
+        """The last command is a hold."""
+        self.halt("the policy failed")
+        self._disconnect()
+        return SUCCESS
+
+    def halt(self, reason: str) -> bool:
+        """Command a hold if the node drives, and stop driving. True if it did."""
+        with self._lock:
+            if not self.active:
+                return False
+            self._publish(self.pilot.hold(reason), self._now())
+            self.active = False
+            self.health.pause()
+        self._diagnose()
+        return True
+
+    # --- configure ---------------------------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        values = parameters.read(self)
+        bundle = load_bundle(bundle_folder(values.bundle))
+        if values.robot:
+            bundle = for_robot(bundle, Spec.load(values.robot))
+        policy = Policy(bundle, values.device, values.threads)
+        self.spec = policy.spec
+        self.pilot = Pilot(policy, values.max_step)
+        self.instruction = values.instruction
+        self.aligner, self._ticker = Aligner(self.spec), Ticker(self.spec)
+        self.health = Health(policy.device_line, self.spec.period_ns)
+        # An observation older than this must not move the robot any more.
+        self._patience = max(2 * self.spec.period_ns, *(round(c.max_age * 1e9) for c in self.spec.cameras))
+        self.get_logger().info(policy.device_line)
+
+    def _connect(self) -> None:
+        spec = self.spec
+        for camera in spec.cameras:
+            ticks = camera.name == spec.tick
+            self._subscribe(camera, self._on_frame if ticks else self._on_input, NEWEST,
+                            self._ticking if ticks else self._inputs)  # fmt: skip
+        for stream in spec.states:
+            self._subscribe(stream, self._on_input, RECENT, self._inputs)
+        self._subscribe(spec.instruction, self._on_instruction, LATCHED, self._inputs)
+        self._listen("qtx_ros/msg/EpisodeEvent", "episode/event", self._on_episode, RELIABLE)
+        self._commands = [self._publisher(stream.type, stream.topic, COMMAND) for stream in spec.commands]
+        self._decisions = self._publisher("qtx_ros/msg/Decision", "~/decision", RELIABLE)
+        self._diagnostics = self._publisher("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics", RELIABLE)
+        period = spec.period_ns / 1e9
+        self._timer(period, self._watch, self._watching)
+        self._timer(1.0, self._diagnose, self._watching)
+        if spec.tick == "timer":
+            self._timer(period, lambda: self._tick(self._now()), self._ticking)
+
+    def _disconnect(self) -> None:
+        for destroy, entity in self._entities:
+            destroy(entity)
+        self._entities.clear()
+
+    def _subscribe(self, stream, callback, qos, group) -> None:
+        self._listen(stream.type, stream.topic, functools.partial(callback, stream.topic), qos, group)
+
+    def _listen(self, type, topic, callback, qos, group=None) -> None:
+        entity = self.create_subscription(ros.message(type), topic, callback, qos, callback_group=group or self._inputs)
+        self._entities.append((self.destroy_subscription, entity))
+
+    def _publisher(self, type, topic, qos):
+        publisher = self.create_publisher(ros.message(type), topic, qos)
+        self._entities.append((self.destroy_publisher, publisher))
+        return publisher
+
+    def _timer(self, period, callback, group) -> None:
+        self._entities.append((self.destroy_timer, self.create_timer(period, callback, callback_group=group)))
+
+    # --- inputs ------------------------------------------------------------------------------------------------
+
+    def _on_input(self, topic, msg) -> None:
+        self.aligner.push(topic, self._now(), msg)
+
+    def _on_frame(self, topic, msg) -> None:
+        """A frame of the camera that ticks."""
+        now = self._now()
+        self.aligner.push(topic, now, msg)
+        if self._ticker.push(topic, now):
+            self._tick(now)
+
+    def _on_instruction(self, topic, msg) -> None:
+        """An instruction begins an episode, also when it repeats the one before."""
+        self._on_input(topic, msg)
+        self.pilot.reset()
+
+    def _on_episode(self, msg) -> None:
+        if msg.event == msg.START:
+            self.pilot.reset()
+
+    def _on_parameters(self, changes):
+        for change in changes:
+            if change.name == "instruction":
+                self.instruction = change.value
+            elif change.name == "max_step" and hasattr(self, "pilot"):
+                self.pilot.max_step = change.value
+        return ros.SetParametersResult(successful=True)
+
+    # --- the tick ----------------------------------------------------------------------------------------------
+
+    def _tick(self, now: int) -> None:
+        """Observe, let the network choose, publish. A tick that comes too late holds."""
+        if not self.active:
+            return
+        with self._lock:
+            self.health.tick(now)
+            observation = self._observe(now)
+            reason = self.pilot.judge(observation)
+        choice = None
+        if not reason:
+            choice, reason = self._choose(observation)
+        with self._lock:
+            if self.active:
+                command = self.pilot.hold(reason) if reason else self.pilot.settle(observation, choice)
+                self._publish(command, now, observation)
+
+    def _choose(self, observation: Observation) -> tuple[Choice | None, str]:
+        """The network's choice, or why there is none."""
+        try:
+            choice = self.pilot.choose(observation)
+        except Exception as error:  # whatever the network does, the robot gets a command
+            self.get_logger().error(f"the network failed: {error}", throttle_duration_sec=1.0)
+            return None, f"the network failed: {type(error).__name__}"
+        took = self._now() - observation.tick_ns
+        if took > self._patience:
+            return None, f"the network took {took / 1e6:.0f} ms, limit {self._patience / 1e6:.0f} ms"
+        return choice, ""
+
+    def _watch(self) -> None:
+        """Hold when an input is stale or the ticks have stopped. Runs at the spec's rate beside the tick."""
+        with self._lock:
+            if not self.active:
+                return
+            now = self._now()
+            silence = now - max(self._since, self.health.last_tick_ns)
+            if silence <= self._patience:
+                return
+            observation = self._observe(now)
+            reason = self.pilot.judge(observation) or f"no tick for {silence / 1e6:.0f} ms"
+            self._publish(self.pilot.hold(reason), now, observation)
+
+    def _observe(self, now: int) -> Observation:
+        observation = self.aligner.observe(now)
+        return dataclasses.replace(observation, instruction=self.instruction) if self.instruction else observation
+
+    # --- outputs -----------------------------------------------------------------------------------------------
+
+    def _publish(self, command: Command, tick_ns: int, observation: Observation | None = None) -> None:
+        """Send the command, then tell of it. The lock is held."""
+        begin = 0
+        for stream, publisher in zip(self.spec.commands, self._commands, strict=True):
+            values = command.values[begin : begin + len(stream.dimensions)]
+            begin += len(stream.dimensions)
+            if np.isfinite(values).all():
+                publisher.publish(build(*command_fields(stream, values, 0, self.spec.period_ns)))
+        published = self._now()
+        self._decisions.publish(messages.decision(self.spec, command, tick_ns, published, observation))
+        if self._count(command, published, observation):
+            self._diagnose()
+
+    def _count(self, command: Command, published: int, observation: Observation | None) -> bool:
+        """Note the command; true when a hold began or ended."""
+        if command.choice is None:
+            return self.health.held(command.reason)
+        stamp, _ = messages.newest_frame(self.spec, observation)
+        return self.health.decided(published - stamp if stamp else None)
+
+    def _diagnose(self) -> None:
+        report = self.health.report(self.active)
+        self._diagnostics.publish(messages.diagnostics(self.get_fully_qualified_name(), report, self._now()))
+
+    def _now(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+
+def bundle_folder(bundle: str) -> Path:
+    """The folder of a bundle: a path, or the name of a shipped one."""
+    if not bundle:
+        raise QtxError("parameter 'bundle' is empty, expected a bundle's folder or the name of a shipped one")
+    if "/" in bundle or Path(bundle).exists():
+        return Path(bundle)
+    return share(f"models/{bundle}")
+
