@@ -66,15 +66,16 @@ def _start(children: Children, bundle: Path, args: argparse.Namespace) -> None:
     qtx = [sys.executable, "-m", "qtx_ros"]
     children.start("sim", [*qtx, "sim"])
     children.start("recorder", [*qtx, "record", "--robot", "sawyer_sim", "--out", str(args.out / "bags")])
-    children.start("policy", [*qtx, "policy", "--bundle", str(bundle), "--device", args.device, "--inactive"])
+    children.start("policy", [*qtx, "policy", "--bundle", str(bundle), "--device", args.device, "--no-autostart"])
 
 
 def _play(children: Children, tasks: list[str], args: argparse.Namespace) -> list:
     """All episodes, task after task."""
-    from qtx_ros.nodes.director import Director
+    from qtx_ros.nodes.director import CONFIGURE, Director
 
     with _spinning(Director, Spec.load("sawyer_sim")) as director:
         director.wait_for_peers(60.0, children.check)
+        director.drive(CONFIGURE)
         plan = [(task, args.seed + episode) for task in tasks for episode in range(args.episodes)]
         played = []
         bar = tqdm(plan, unit="episode", disable=None)

@@ -11,7 +11,7 @@ from qtx_ros import ros
 from qtx_ros.errors import QtxError
 from qtx_ros.spec import Spec
 
-ACTIVATE, DEACTIVATE = 3, 4  # lifecycle_msgs/msg/Transition
+CONFIGURE, ACTIVATE, DEACTIVATE = 1, 3, 4  # lifecycle_msgs/msg/Transition
 REPLY_TIMEOUT = 20.0  # [s] the first answer waits for a bundle or a scene to load
 
 
@@ -63,24 +63,24 @@ class Director(ros.Node):
         with self._lock:
             self._played = played
         began = time.monotonic()
-        self.drive(True)
+        self.drive(ACTIVATE)
         while time.monotonic() - began < time_limit and not self._succeeded.wait(0.1):
             check()
         played.seconds = time.monotonic() - began
         played.success = self._succeeded.is_set()
-        self.drive(False)
+        self.drive(DEACTIVATE)
         with self._lock:
             self._played = None
         stopped = self._ask(self._stop, label="success" if played.success else "failure")
         played.bag = Path(stopped.path)
         return played
 
-    def drive(self, on: bool) -> None:
-        """Activate or deactivate the policy."""
+    def drive(self, transition: int) -> None:
+        """Take the policy through a lifecycle transition."""
         request = ros.service("lifecycle_msgs/srv/ChangeState").Request()
-        request.transition.id = ACTIVATE if on else DEACTIVATE
+        request.transition.id = transition
         if not self._wait(self._policy, request).success:
-            raise QtxError(f"the policy could not be {'activated' if on else 'deactivated'}: its log says why")
+            raise QtxError(f"the policy refused lifecycle transition {transition}: its log says why")
 
     def _ask(self, client, **fields):
         """A reply that says it succeeded, or a QtxError with the reply's own words."""
