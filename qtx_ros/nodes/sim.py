@@ -67,9 +67,11 @@ class SimNode(ros.Node):
             )
         self.create_service(ros.service("qtx_ros/srv/Reset"), "~/reset", self._on_reset)
         self._pacer = Pacer(round(self._sub_step_ns / self._speed), time.monotonic_ns())
+        steady = ros.Clock(clock_type=ros.ClockType.STEADY_TIME)  # also under use_sim_time: this node makes the time
+        self._timer = self.create_timer(SUB_STEP / self._speed, self._on_timer, clock=steady)
         self._begin_episode()
-        self._timer = self.create_timer(SUB_STEP / self._speed, self._on_timer)
-        self.get_logger().info(f"ready: {self._world.task.name!r}, seed {self._world.seed}, speed {self._speed:g}")
+        world = self._world
+        self.get_logger().info(f"ready: {world.task.instruction!r}, seed {world.seed}, speed {self._speed:g}")
 
     # --- parameters and topics ---------------------------------------------------------------------------------------
 
@@ -104,13 +106,13 @@ class SimNode(ros.Node):
         self._state = publisher("std_msgs/msg/Float64MultiArray", STATE_TOPIC, depth=5, reliability=best_effort)
         self._events = publisher(spec.events.type, spec.events.topic, depth=10)
         self._instruction = publisher(spec.instruction.type, spec.instruction.topic, depth=1, durability=latched)
-        self._clock = publisher("rosgraph_msgs/msg/Clock", "/clock", depth=1) if self._speed != 1.0 else None
+        self._clock_topic = publisher("rosgraph_msgs/msg/Clock", "/clock", depth=1) if self._speed != 1.0 else None
 
     # --- time --------------------------------------------------------------------------------------------------------
 
     def _now_ns(self) -> int:
         """The clock that stamps are in: the wall clock at speed 1, simulated time otherwise."""
-        if self._clock is None:
+        if self._clock_topic is None:
             return self.get_clock().now().nanoseconds
         return self._total * self._sub_step_ns
 
@@ -128,8 +130,8 @@ class SimNode(ros.Node):
         success = self._world.step()
         self._total += 1
         stamp = time_message(self._now_ns())
-        if self._clock is not None:
-            self._clock.publish(ros.message("rosgraph_msgs/msg/Clock")(clock=stamp))
+        if self._clock_topic is not None:
+            self._clock_topic.publish(ros.message("rosgraph_msgs/msg/Clock")(clock=stamp))
         self._publish_joints(stamp)
         frame_due = self._world.steps % self._sub_steps == 0
         if success != before or (frame_due and not success):
