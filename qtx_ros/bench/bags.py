@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,12 +157,20 @@ def _command(script: Script, dimension, t: float) -> float:
 def _picture(script: Script, camera: Camera, t: float) -> dict:
     """A smooth moving picture: it compresses as a camera's would."""
     height, width = script.image
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    layers = [127 + 120 * np.sin((x * a + y * b) / width * 6 + 2 * t) for a, b in ((1, 0), (0, 1), (1, 1))]
-    pixels = np.stack(layers, 2).astype(np.uint8)
+    top = round(40 * t) % height
+    pixels = np.ascontiguousarray(_texture(height, width)[top : top + height])
     if camera.type.endswith("CompressedImage"):
         return {"format": "jpeg", "data": cv2.imencode(".jpg", pixels)[1].reshape(-1)}
     return {"height": height, "width": width, "encoding": "rgb8", "step": width * 3, "data": pixels.reshape(-1)}
+
+
+@functools.lru_cache(maxsize=4)
+def _texture(height: int, width: int) -> np.ndarray:
+    """uint8 [2 * height, width, 3]: waves with a little noise."""
+    y, x = np.mgrid[0 : 2 * height, 0:width].astype(np.float32)
+    layers = [127 + 100 * np.sin((x * a + y * b) / width * 6) for a, b in ((1, 0), (0, 1), (1, 1))]
+    noise = np.random.default_rng(0).normal(0, 4, (2 * height, width, 3))
+    return np.clip(np.stack(layers, 2) + noise, 0, 255).astype(np.uint8)
 
 
 def definition(type: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ in (tick, next tick]; a reward belongs to the step in whose (tick, next tick] it
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import threading
 from collections import deque
@@ -159,8 +160,10 @@ class Aligner:
         An event belongs to the moment of its header stamp, so ask only once the events up to `next_ns` have arrived.
         """
         with self._lock:
-            entries = list(self._streams[self.spec.events.topic].entries)
-        events = [entry.msg for entry in entries if tick_ns < _moment(entry) <= next_ns]
+            late = itertools.takewhile(
+                lambda entry: entry.received > tick_ns, reversed(self._streams[self.spec.events.topic].entries)
+            )
+            events = [entry.msg for entry in late if tick_ns < _moment(entry) <= next_ns]
         return Outcome(
             reward=float(sum(event.reward for event in events)),
             success=any(event.success for event in events),

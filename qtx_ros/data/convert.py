@@ -21,7 +21,7 @@ from qtx_ros.data.bag import LABELS
 from qtx_ros.data.build import EpisodeBuilder, clipped
 from qtx_ros.data.dataset import read_index, write_index
 from qtx_ros.data.episode import CODECS, EpisodeWriter, read_json
-from qtx_ros.data.source import Bag, Mark, content_hash, open_bag
+from qtx_ros.data.source import STORAGES, Bag, Mark, content_hash, open_bag
 from qtx_ros.errors import QtxError
 from qtx_ros.spec import Spec
 
@@ -213,8 +213,8 @@ def _is_bag(path: Path) -> bool:
     if path.name.startswith("."):
         return False
     if path.is_file():
-        return path.suffix in (".mcap", ".db3")
-    return any(p.name == "metadata.yaml" or p.suffix in (".mcap", ".db3") for p in path.iterdir())
+        return path.suffix in STORAGES
+    return (path / "metadata.yaml").exists() or any((path / f"{path.name}_0{end}").exists() for end in STORAGES)
 
 
 def _spec(robot: str | None, out: Path, bags: Sequence[Path]) -> Spec:
