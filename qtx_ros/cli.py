@@ -34,8 +34,11 @@ def main(argv: list[str] | None = None) -> int:
         arguments.ros_args = ros_args
         return importlib.import_module(VERBS[verb][0]).main(arguments) or 0
     except QtxError as error:
-        print(f"qtx {verb}: {error}", file=sys.stderr)
-        return 1
+        return _refuse(verb, str(error))
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("qtx_ros"):
+            raise
+        return _refuse(verb, f"{error.name!r} is not installed: {_remedy(error.name)}")
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -49,17 +52,13 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
     for name, (module, text) in VERBS.items():
         sub = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         if name == verb:
-            _import(module).add_arguments(sub)
+            importlib.import_module(module).add_arguments(sub)
     return parser
 
 
-def _import(module: str):
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("qtx_ros"):
-            raise
-        raise QtxError(f"{error.name!r} is not installed: {_remedy(error.name)}") from None
+def _refuse(verb: str | None, sentence: str) -> int:
+    print(f"qtx {verb}: {sentence}", file=sys.stderr)
+    return 1
 
 
 def _remedy(module: str | None) -> str:
