@@ -1,4 +1,4 @@
-"""rclpy's API in one flat module, on one of two backends: rclpy itself where it imports, an embedded DDS participant elsewhere.
+"""rclpy's API in one flat module on one of two backends: rclpy where it imports, else an embedded DDS participant.
 
 `QTX_ROS_BACKEND=rclpy|dds` forces one. `BACKEND` tells which one it is.
 """

@@ -1,4 +1,4 @@
-"""Message and service definitions: rosbags' store of the ROS 2 standard types, the services it lacks, and our own files."""
+"""Message and service definitions: rosbags' store of ROS 2 types, the services it lacks, and our own files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EMPTY = [("structure_needs_at_least_one_member", (Nodetype.BASE, ("uint8", 0)))]
 
 @functools.cache
 def store() -> Typestore:
-    """All message types known by name; services stand in it as ROS 2 names their parts (`_Request`, `_Response`, `_Event`)."""
+    """All message types known by name; services stand in it as their parts `_Request`, `_Response`, `_Event`."""
     types = get_typestore(Stores.ROS2_JAZZY)
     for path in sorted(share("msg").glob("*.msg")):
         _register_message(types, f"qtx_ros/msg/{path.stem}", path.read_text(encoding="utf-8"))

@@ -56,12 +56,9 @@ def message(name: str) -> type:
     name = known_message(name)
     if issubclass(store().types[name], Message):
         return store().types[name]
-    origin = store().types[name]
-    attributes = [field.name for field in dataclasses.fields(origin)]
     fields = []
-    for attribute, (field, kind) in zip(attributes, store().fielddefs[name][1]):
-        factory = _default(name, field, kind)
-        fields.append((attribute, Any, dataclasses.field(default_factory=factory)))
+    for attribute, field, kind in _attributes(name):
+        fields.append((attribute, Any, dataclasses.field(default_factory=_default(name, field, kind))))
     namespace = {constant: value for constant, _, value in store().fielddefs[name][0]}
     namespace |= {"__msgtype__": name, "__module__": __name__, "__doc__": f"Message {name}."}
     cls = dataclasses.make_dataclass(name.split("/")[-1], fields, bases=(Message,), namespace=namespace, eq=False)
@@ -113,6 +110,13 @@ def encode(msg: Any, name: str) -> memoryview:
         raise TypeError(f"cannot send as {name}: {error}") from None
 
 
+def _attributes(name: str) -> list[tuple[str, str, tuple]]:
+    """(Python attribute, field, kind) of every field; the attribute differs where the field's name is a keyword."""
+    fields = store().fielddefs[name][1]
+    attributes = [field.name for field in dataclasses.fields(store().types[name])]
+    return [(attribute, *field) for attribute, field in zip(attributes[: len(fields)], fields, strict=True)]
+
+
 def _default(name: str, field: str, kind: tuple) -> Callable[[], Any]:
     node, value = kind
     if node == Nodetype.BASE:
@@ -138,8 +142,7 @@ def _default(name: str, field: str, kind: tuple) -> Callable[[], Any]:
 def _plan(name: str) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
     """The fields whose values may need a conversion before rosbags can serialise them."""
     steps = []
-    attributes = [field.name for field in dataclasses.fields(store().types[name])]
-    for attribute, (_, kind) in zip(attributes, store().fielddefs[name][1]):
+    for attribute, _, kind in _attributes(name):
         step = _conversion(kind)
         if step:
             steps.append((attribute, step))

@@ -1,4 +1,4 @@
-"""Service definitions of the ROS 2 common interfaces, which rosbags does not carry. Text as in the released .srv files."""
+"""Services of the ROS 2 common interfaces, which rosbags does not carry: the text of the released .srv files."""
 
 from __future__ import annotations
 

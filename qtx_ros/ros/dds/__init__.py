@@ -1,5 +1,6 @@
 """The embedded backend: a ROS 2 participant on the DDS wire, without ROS 2. Same names as rclpy, in one flat module."""
 
+# ruff: noqa: F401
 from __future__ import annotations
 
 from qtx_ros.ros.dds.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup

@@ -167,7 +167,7 @@ def read_parameters(path: str | Path) -> list[tuple[str, str, Any]]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise QtxError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
-        raise QtxError(f"parameters file {path} holds {type(data).__name__}, expected node names with 'ros__parameters'")
+        raise QtxError(f"parameters file {path} holds {type(data).__name__}, expected nodes with 'ros__parameters'")
     return list(_nodes(data, "", str(path)))
 
 
@@ -175,7 +175,7 @@ def _nodes(data: dict, prefix: str, path: str) -> Iterator[tuple[str, str, Any]]
     for key, value in data.items():
         pattern = f"{prefix}/{str(key).strip('/')}"
         if not isinstance(value, dict):
-            raise QtxError(f"parameters file {path}: {pattern} holds {value!r}, expected a mapping with 'ros__parameters'")
+            raise QtxError(f"parameters file {path}: {pattern} is {value!r}, expected a mapping with 'ros__parameters'")
         rest = {name: part for name, part in value.items() if name != "ros__parameters"}
         for name, parameter in _flat(value.get("ros__parameters") or {}, ""):
             yield pattern, name, parameter

@@ -1,4 +1,4 @@
-"""The part of Cyclone DDS's C interface that ROS 2 needs, called with ctypes (which lets go of the GIL in every call)."""
+"""The part of Cyclone DDS's C interface that ROS 2 needs, called with ctypes, which lets go of the GIL."""
 
 from __future__ import annotations
 
@@ -165,8 +165,8 @@ def library_path() -> Path:
             return path
     here = f"Python {sys.version_info.major}.{sys.version_info.minor} on {platform.system()} {platform.machine()}"
     raise QtxError(
-        f"no ROS 2 here: rclpy does not import, and the wheel 'cyclonedds' for the embedded DDS backend is not installed "
-        f"({here}; wheels exist for CPython 3.10 to 3.13 on x86_64 Linux): source a ROS 2 installation or pip install it"
+        f"the embedded DDS backend needs the wheel 'cyclonedds', which is not installed ({here}; wheels exist for "
+        "CPython 3.10 to 3.13 on x86_64 Linux): pip install cyclonedds, or source a ROS 2 installation to use rclpy"
     )
 
 

@@ -42,7 +42,7 @@ def check_namespace(namespace: str) -> str:
 
 
 def expand(name: str, node_name: str, namespace: str, is_service: bool = False) -> str:
-    """The full name of a topic or service: `x` → `/ns/x`, `~/x` → `/ns/node/x`, `/x` stays; `{node}` and `{ns}` are filled in.
+    """The full name of a topic or service: `x` → `/ns/x`, `~/x` → `/ns/node/x`, `/x` stays; `{node}`, `{ns}` work.
 
     Raises:
         InvalidTopicNameException, InvalidServiceNameException: the name breaks ROS 2's rules.

@@ -17,7 +17,7 @@ def result(reason: str = "") -> Any:
 
 
 def objection(parameter: Parameter, descriptor: Any, declared: bool, check_read_only: bool) -> str:
-    """Why the descriptor does not allow this value; empty if it does. With dynamic typing its type follows the value."""
+    """Why the descriptor does not allow this value; empty if it does. A dynamic type follows the value."""
     if check_read_only and descriptor.read_only:
         return f"Trying to set a read-only parameter: {parameter.name}."
     if descriptor.dynamic_typing:

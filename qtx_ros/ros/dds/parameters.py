@@ -51,7 +51,7 @@ class Parameters:
         descriptor = descriptor or message("rcl_interfaces/msg/ParameterDescriptor")()
         if isinstance(value, Parameter.Type):
             if value is Parameter.Type.NOT_SET or descriptor.dynamic_typing:
-                raise ValueError(f"parameter {name!r} cannot be declared both with the type {value} and dynamically typed")
+                raise ValueError(f"parameter {name!r} cannot have both the type {value} and dynamic typing")
             descriptor.type, value = value.value, None
         elif not descriptor.dynamic_typing:
             descriptor.type = Parameter.Type.from_parameter_value(value).value
@@ -67,7 +67,9 @@ class Parameters:
             raise InvalidParameterValueException(name, value, outcome.reason)
         return self._parameters[name]
 
-    def declare_parameters(self, namespace: str, parameters: list[tuple], ignore_override: bool = False) -> list[Parameter]:
+    def declare_parameters(
+        self, namespace: str, parameters: list[tuple], ignore_override: bool = False
+    ) -> list[Parameter]:
         """Declare (name, value, descriptor) tuples, names under `namespace`."""
         prefix = f"{namespace}." if namespace else ""
         return [self.declare_parameter(f"{prefix}{p[0]}", *p[1:3], ignore_override=ignore_override) for p in parameters]

@@ -18,6 +18,9 @@ DISCOVERY_TYPE = "rmw_dds_common/msg/ParticipantEntitiesInfo"
 DISCOVERY_TOPIC = "ros_discovery_info"
 
 
+OnIncompatible = Callable[[int], None] | None
+
+
 class Participant:
     """Joins a domain, announces its nodes and endpoints on `ros_discovery_info`, and hears those of others."""
 
@@ -39,12 +42,16 @@ class Participant:
         self._monitor = threading.Thread(target=self._watch, name="dds-monitor", daemon=True)
         self._monitor.start()
 
-    def writer(self, channel: Channel, profile: QoSProfile, on_incompatible: Callable[[int], None] | None = None) -> Writer:
+    def writer(
+        self, channel: Channel, profile: QoSProfile, on_incompatible: OnIncompatible = None
+    ) -> Writer:
         """A writer; `on_incompatible(policy id)` is called for every reader that asks for more than it offers."""
         with self._lock:
             return self._watched_endpoint(Writer(self.entity, channel, profile), on_incompatible)
 
-    def reader(self, channel: Channel, profile: QoSProfile, on_incompatible: Callable[[int], None] | None = None) -> Reader:
+    def reader(
+        self, channel: Channel, profile: QoSProfile, on_incompatible: OnIncompatible = None
+    ) -> Reader:
         """A reader; `on_incompatible(policy id)` is called for every writer that offers less than it asks for."""
         with self._lock:
             return self._watched_endpoint(Reader(self.entity, channel, profile), on_incompatible)
@@ -97,7 +104,7 @@ class Participant:
         cyclone.library().dds_delete(self.entity)
         domain.release(self.domain_id)
 
-    def _watched_endpoint(self, endpoint, on_incompatible: Callable[[int], None] | None):
+    def _watched_endpoint(self, endpoint, on_incompatible: OnIncompatible):
         def check() -> None:
             status = endpoint.incompatible_qos()
             if status:

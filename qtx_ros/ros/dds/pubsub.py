@@ -48,7 +48,8 @@ class Publisher:
         elif getattr(msg, "__msgtype__", None) == self.msg_type.__msgtype__:
             data = encode(msg, self.msg_type.__msgtype__)
         else:
-            raise TypeError(f"cannot publish {type(msg).__name__} on {self.topic_name}, expected {self.msg_type.__msgtype__}")
+            expected = self.msg_type.__msgtype__
+            raise TypeError(f"cannot publish {type(msg).__name__} on {self.topic_name}, expected {expected}")
         if not self._node.context.ok():
             raise RCLError(f"cannot publish on {self.topic_name}: the context is not valid, ROS was shut down")
         self._writer.write(data)
@@ -70,8 +71,8 @@ class Publisher:
 
     def _warn(self, policy: int) -> None:
         self._node.get_logger().warning(
-            f"New subscription discovered on topic '{self.topic_name}', requesting incompatible QoS. No messages will be "
-            f"sent to it. Last incompatible policy: {POLICY_NAMES.get(policy, policy)}"
+            f"New subscription discovered on topic '{self.topic_name}', requesting incompatible QoS. "
+            f"No messages will be sent to it. Last incompatible policy: {POLICY_NAMES.get(policy, policy)}"
         )
 
 
@@ -121,8 +122,8 @@ class Subscription:
 
     def _warn(self, policy: int) -> None:
         self._node.get_logger().warning(
-            f"New publisher discovered on topic '{self.topic_name}', offering incompatible QoS. No messages will be "
-            f"received from it. Last incompatible policy: {POLICY_NAMES.get(policy, policy)}"
+            f"New publisher discovered on topic '{self.topic_name}', offering incompatible QoS. "
+            f"No messages will be received from it. Last incompatible policy: {POLICY_NAMES.get(policy, policy)}"
         )
 
 

@@ -11,7 +11,7 @@ from qtx_ros.ros.dds.time import Duration
 
 KEEP_ALL_LENGTH = -1
 XCDR1 = (ct.c_int16 * 1)(0)
-POLICY_NAMES = {2: "DURABILITY", 4: "DEADLINE", 8: "LIVELINESS", 11: "RELIABILITY", 13: "HISTORY", 23: "DATA_REPRESENTATION"}
+POLICY_NAMES = {2: "DURABILITY", 4: "DEADLINE", 8: "LIVELINESS", 11: "RELIABILITY", 13: "HISTORY"}
 
 
 class HistoryPolicy(IntEnum):
@@ -44,7 +44,7 @@ class LivelinessPolicy(IntEnum):
 
 @dataclass
 class QoSProfile:
-    """rclpy's QoSProfile: `depth` alone means keep last `depth`, reliable, volatile. Zero durations mean unspecified."""
+    """rclpy's QoSProfile: `depth` alone means keep last `depth`, reliable, volatile; a zero duration: unspecified."""
 
     history: HistoryPolicy = HistoryPolicy.KEEP_LAST
     depth: int = 10

@@ -11,7 +11,7 @@ HANDLED = (signal.SIGINT, signal.SIGTERM)
 
 
 class _Handlers:
-    """The handlers that were there before, and the pipe by which a signal reaches threads blocked in the DDS library."""
+    """The handlers that were there before, and the pipe by which a signal reaches threads inside the DDS library."""
 
     def __init__(self, on_signal: Callable[[], None]) -> None:
         self._on_signal = on_signal

@@ -32,7 +32,7 @@ class Transition:
 
 def _outcomes(first_id: int, start: int, success: int, failure: int, error: int) -> list[Transition]:
     goals = (success, failure, error)
-    returns = zip(TransitionCallbackReturn, goals)
+    returns = zip(TransitionCallbackReturn, goals, strict=True)
     return [Transition(first_id + i, r.to_label(), start, goal) for i, (r, goal) in enumerate(returns)]
 
 
