@@ -66,6 +66,11 @@ class Policy:
         """Forget all frames: the next `act` is the first of an episode."""
         self._first = True
 
+    @property
+    def fresh(self) -> bool:
+        """No frame was seen since the last reset."""
+        return self._first
+
     def instruct(self, text: str) -> None:
         """Take a new instruction. Costs one small graph when the text changed, nothing otherwise; keeps the ring."""
         if text == self.instruction:
