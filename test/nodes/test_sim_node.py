@@ -14,7 +14,8 @@ def sim():
     ros.init()
     process = start("sim", "--task", "drawer-open", "--seed", "3")
     listener = Listener()
-    assert listener.spin(60, lambda: listener.on("camera/image_raw")), stop(process)
+    listener.spin(60, lambda: listener.on("camera/image_raw") or process.poll() is not None)
+    assert listener.on("camera/image_raw"), stop(process)
     yield listener
     listener.close()
     ros.try_shutdown()
