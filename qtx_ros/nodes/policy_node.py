@@ -42,8 +42,9 @@ class PolicyNode(ros.LifecycleNode):
         super().__init__("policy", **node_arguments)
         self.error = ""  # why the last configure failed
         self.active = False
+        self._choosing = False  # the network is at work
         self._lock = threading.Lock()  # one command at a time: the tick's, the watchdog's, or a transition's
-        self._entities: list = []  # (destroy function, entity), made by configure
+        self._connections: list = []  # (destroy function, entity), made by configure
         self._ticking = ros.MutuallyExclusiveCallbackGroup()
         self._inputs = ros.MutuallyExclusiveCallbackGroup()
         self._watching = ros.MutuallyExclusiveCallbackGroup()
@@ -143,24 +144,24 @@ class PolicyNode(ros.LifecycleNode):
             self._timer(period, lambda: self._tick(self._now()), self._ticking)
 
     def _disconnect(self) -> None:
-        for destroy, entity in self._entities:
+        for destroy, entity in self._connections:
             destroy(entity)
-        self._entities.clear()
+        self._connections.clear()
 
     def _subscribe(self, stream, callback, qos, group) -> None:
         self._listen(stream.type, stream.topic, functools.partial(callback, stream.topic), qos, group)
 
     def _listen(self, type, topic, callback, qos, group=None) -> None:
         entity = self.create_subscription(ros.message(type), topic, callback, qos, callback_group=group or self._inputs)
-        self._entities.append((self.destroy_subscription, entity))
+        self._connections.append((self.destroy_subscription, entity))
 
     def _publisher(self, type, topic, qos):
         publisher = self.create_publisher(ros.message(type), topic, qos)
-        self._entities.append((self.destroy_publisher, publisher))
+        self._connections.append((self.destroy_publisher, publisher))
         return publisher
 
     def _timer(self, period, callback, group) -> None:
-        self._entities.append((self.destroy_timer, self.create_timer(period, callback, callback_group=group)))
+        self._connections.append((self.destroy_timer, self.create_timer(period, callback, callback_group=group)))
 
     # --- inputs ------------------------------------------------------------------------------------------------
 
@@ -211,11 +212,14 @@ class PolicyNode(ros.LifecycleNode):
 
     def _choose(self, observation: Observation) -> tuple[Choice | None, str]:
         """The network's choice, or why there is none."""
+        self._choosing = True
         try:
             choice = self.pilot.choose(observation)
         except Exception as error:  # whatever the network does, the robot gets a command
             self.get_logger().error(f"the network failed: {error}", throttle_duration_sec=1.0)
             return None, f"the network failed: {type(error).__name__}"
+        finally:
+            self._choosing = False
         took = self._now() - observation.tick_ns
         if took > self._patience:
             return None, f"the network took {took / 1e6:.0f} ms, limit {self._patience / 1e6:.0f} ms"
@@ -232,6 +236,8 @@ class PolicyNode(ros.LifecycleNode):
                 return
             observation = self._observe(now)
             reason = self.pilot.judge(observation) or f"no tick for {silence / 1e6:.0f} ms"
+            if self._choosing:
+                reason = f"the network has not answered for {silence / 1e6:.0f} ms"
             self._publish(self.pilot.hold(reason), now, observation)
 
     def _observe(self, now: int) -> Observation:

@@ -206,7 +206,7 @@ def test_a_network_that_hangs_makes_the_robot_hold_meanwhile(context, tmp_path, 
     choose = node.pilot.choose
     monkeypatch.setattr(node.pilot, "choose", lambda o: wait(lambda: len(robot.holds()) > 2) and choose(o))
     assert wait(lambda: len(robot.holds()) > 2)
-    assert robot.holds()[0].reason.startswith("no tick for")
+    assert robot.holds()[0].reason.startswith("the network has not answered for")
     assert wait(lambda: any("the network took" in d.reason for d in robot.holds()))
     spinner.close()
 
