@@ -14,7 +14,7 @@ def model_card(manifest: Manifest, recipe: str = "") -> str:
     config = training["config"]
     parts = [
         f"# {manifest.name}",
-        f"A Q-Transformer policy for the robot `{spec.name}`, {size:.1f} MB, by qtx_ros {manifest.versions['qtx_ros']}.",
+        f"A Q-Transformer policy for the robot `{spec.name}`: {size:.1f} MB, qtx_ros {manifest.versions['qtx_ros']}.",
         "## What it does",
         _contract(manifest),
         "## How it was made",

@@ -19,10 +19,10 @@ UNSEEN = "do something that nobody asked for"  # an instruction outside the data
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", help="folder of a training run")
-    parser.add_argument("-o", "--output", required=True, metavar="BUNDLE", help="folder of the bundle; replaced if there")
+    parser.add_argument("-o", "--output", required=True, metavar="BUNDLE", help="folder of the bundle")
     parser.add_argument("--name", help="of the bundle (default: the folder's name)")
-    parser.add_argument("--metrics", type=Path, metavar="FILE", help="JSON that `qtx evaluate --json` wrote, kept inside")
-    parser.add_argument("--recipe", type=Path, metavar="FILE", help="text for the model card: the commands that led here")
+    parser.add_argument("--metrics", type=Path, metavar="FILE", help="JSON of `qtx evaluate --json`, kept inside")
+    parser.add_argument("--recipe", type=Path, metavar="FILE", help="commands that led here, for the model card")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -39,7 +39,7 @@ def main(args: argparse.Namespace) -> int:
 def export(
     run_folder: str | Path, output: str | Path, name: str | None = None, metrics: dict | None = None, recipe: str = ""
 ) -> Manifest:
-    """Write the bundle of a run. It takes its place only after torch and ONNX Runtime agreed; QtxError if they do not."""
+    """Write the bundle of a run; QtxError, and no bundle, unless torch and ONNX Runtime choose identical bins."""
     run, output = checkpoint.open_run(run_folder), Path(output)
     if output.exists() and any(output.iterdir()) and not (output / "manifest.json").exists():
         raise QtxError(f"{output} holds something else than a bundle: choose another folder")
@@ -81,8 +81,8 @@ def export_steps(run_folder: str | Path, folder: str | Path) -> tuple[Path, list
     """The tick cut into one graph before the decoder and one per action dimension, for `qtx bench tick`.
 
     `context.onnx` takes the inputs of `tick.onnx` and returns `ring_out` and `context_key_i`, `context_value_i` of each
-    decoder block. `step_d.onnx` takes those, and from the second dimension on `previous` (the bin before, int64 [1]) and
-    `past_key_i`, `past_value_i`; it returns `bin`, `q` and `kept_key_i`, `kept_value_i`, the next step's past.
+    decoder block. `step_d.onnx` takes those, and from the second dimension on `previous` (the bin before, int64 [1])
+    and `past_key_i`, `past_value_i`; it returns `bin`, `q` and `kept_key_i`, `kept_value_i`, the next step's past.
     """
     from qtx_ros.learn import graphs
 

@@ -1,4 +1,4 @@
-"""The network as ONNX graphs: one per instruction, one per tick; and cut into steps, to measure what one graph saves."""
+"""The network as ONNX graphs: one per instruction, one per tick; and a tick cut into steps."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def step_examples(model: QTransformer) -> list[Example]:
 
 def write_onnx(graph: nn.Module, example: Example, path: Path) -> None:
     """Export a graph with static shapes to one ONNX file, weights inside."""
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), _quiet("torch.onnx"):
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), _quiet():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             graph.eval(),
@@ -161,13 +161,14 @@ def write_onnx(graph: nn.Module, example: Example, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _quiet(logger: str):
-    level = logging.getLogger(logger).level
-    logging.getLogger(logger).setLevel(logging.ERROR)
+def _quiet():
+    """Without the exporter's remarks; its errors still come through."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         yield
     finally:
-        logging.getLogger(logger).setLevel(level)
+        logging.disable(before)
 
 
 def _names(what: str, blocks: int) -> tuple[str, ...]:

@@ -31,9 +31,9 @@ class Parity:
         """QtxError unless every bin of every observation is the same."""
         if self.different:
             raise QtxError(
-                f"torch and ONNX Runtime choose other bins in {self.different} of {self.observations} observations "
-                f"(Q differs by up to {self.largest_q_difference:.1e}, the closest two bins by {self.smallest_gap:.1e}), "
-                "expected none: the graph is not the network"
+                f"torch and ONNX Runtime choose other bins in {self.different} of {self.observations} observations, "
+                f"expected none (their Q differ by up to {self.largest_q_difference:.1e}, the closest two bins by "
+                f"{self.smallest_gap:.1e})"
             )
 
 
@@ -42,8 +42,8 @@ def compare(
 ) -> Parity:
     """Run `count` random observations through the network and through the graphs in `folder`.
 
-    Frames are random bytes, states spread over three standard deviations of the data; episodes of `TICKS` ticks each carry
-    their ring on, each with an instruction of the list in turn.
+    Frames are random bytes, states spread over three standard deviations of the data; episodes of `TICKS` ticks each
+    carry their ring on, each with an instruction of the list in turn.
     """
     rng = np.random.default_rng(seed)
     ours, theirs = _Torch(model, spec), _Onnx(folder)
@@ -61,8 +61,8 @@ def compare(
         same = a["bins"] == b["bins"]
         different += not same.all()
         seen = same.cumprod().astype(bool) | (np.cumsum(~same) == 1)  # after an other bin, Q is of another prefix
-        finite = np.isfinite(a["q_all"]) & seen[:, None]
-        worst = max(worst, float(np.abs(a["q_all"] - b["q_all"])[finite].max()))
+        compared = np.isfinite(a["q_all"]) & seen[:, None]
+        worst = max(worst, float(np.abs(a["q_all"][compared] - b["q_all"][compared]).max()))
         gaps.append(np.diff(np.sort(a["q_all"], 1)[:, -2:], axis=1).min())
     return Parity(count, different, worst, float(min(gaps)))
 

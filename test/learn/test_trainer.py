@@ -1,0 +1,192 @@
+"""Training runs: they learn what can be known, repeat themselves, survive a kill, and refuse what they cannot use."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from small_run import small_config, small_spec, write_small_set
+
+from qtx_ros import cli, config
+from qtx_ros.data.dataset import Dataset
+from qtx_ros.errors import QtxError
+from qtx_ros.learn import checkpoint, methods
+from qtx_ros.learn.settings import TrainConfig, learning_rate
+from qtx_ros.learn.trainer import Trainer, open_windows, to_tensors
+
+
+def windows_of(tmp_path, spec=None, settings=None, **options):
+    return open_windows(Dataset.open(write_small_set(tmp_path / "set", spec or small_spec(), **options)), settings)
+
+
+def trained(windows, settings, seed=0) -> Trainer:
+    trainer = Trainer(windows.spec, settings, seed)
+    trainer.set_statistics(windows)
+    batches = windows.batches(settings.batch_size, seed, 0, prefetch=0)
+    for _ in range(settings.steps):
+        trainer.update(next(batches))
+    return trainer
+
+
+@pytest.mark.parametrize("method", list(methods.METHODS))
+@pytest.mark.parametrize("bins", [(5, 7, 3), (4,)], ids=["three dimensions", "one dimension"])
+def test_every_method_reduces_its_loss(tmp_path, method, bins):
+    settings = small_config(method=method, steps=60, learning_rate=3e-3, clip_norm=100.0)
+    windows = windows_of(tmp_path, small_spec(bins), settings)
+    trainer, batch = Trainer(windows.spec, settings, 0), windows.batch(np.arange(8))
+    losses = [trainer.update(batch)["loss"].item() for _ in range(settings.steps)]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_unseen_actions_go_to_zero_and_seen_ones_to_their_return(tmp_path):
+    settings = small_config(steps=400, learning_rate=1e-2, shift=0)
+    windows = windows_of(tmp_path, small_spec((5, 3), size=8), settings, episodes=2, length=4)
+    trainer = Trainer(windows.spec, settings, 0)
+    batch = windows.batch(np.arange(len(windows)))
+    for _ in range(settings.steps):
+        trainer.update(batch)
+    tensors = to_tensors(batch, trainer.device)
+    model = trainer.model.eval()
+    with torch.no_grad():
+        features = model.instruct(tensors["tokens"])
+        ring = methods.encode_ring(model, tensors["frames"][:, :2], tensors["state"][:, :2], features)
+        q = model.q_values(model.context(ring), tensors["bins"])
+    taken = q.gather(-1, tensors["bins"][..., None])[..., 0]
+    unseen = torch.isfinite(q).scatter(-1, tensors["bins"][..., None], False)
+    assert q[unseen].abs().mean() < 0.1
+    torch.testing.assert_close(taken, tensors["returns"][:, None].expand_as(taken), atol=0.2, rtol=0)
+
+
+def test_an_empty_instruction_trains(tmp_path):
+    settings = small_config()
+    trainer = trained(windows_of(tmp_path, None, settings, instruction=""), settings)
+    assert all(torch.isfinite(p).all() for p in trainer.model.parameters())
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(tmp_path):
+    settings = small_config(state_noise=0.1)
+    windows = windows_of(tmp_path, None, settings)
+    a, b, other = trained(windows, settings), trained(windows, settings), trained(windows, settings, seed=1)
+    assert all(torch.equal(x, y) for x, y in zip(a.model.parameters(), b.model.parameters(), strict=True))
+    assert any(not torch.equal(x, y) for x, y in zip(a.model.parameters(), other.model.parameters(), strict=True))
+
+
+def test_target_network_is_in_eval_mode_frozen_and_follows_slowly(tmp_path):
+    settings = small_config(target_rate=0.1, steps=1)
+    windows = windows_of(tmp_path, None, settings)
+    trainer = Trainer(windows.spec, settings, 0)
+    before = [p.clone() for p in trainer.target.parameters()]
+    trainer.update(windows.batch(np.arange(8)))
+    assert trainer.model.training and not any(module.training for module in trainer.target.modules())
+    assert not any(p.requires_grad for p in trainer.target.parameters())
+    for start, online, target in zip(before, trainer.model.parameters(), trainer.target.parameters(), strict=True):
+        torch.testing.assert_close(target, start + 0.1 * (online - start))
+
+
+def test_each_frame_is_encoded_once_per_network(tmp_path, monkeypatch):
+    settings = small_config(n_step=3)
+    windows = windows_of(tmp_path, None, settings)
+    trainer, encoded = Trainer(windows.spec, settings, 0), {}
+    for name, network in (("online", trainer.model), ("target", trainer.target)):
+        network.encoder.register_forward_hook(lambda _, args, __, name=name: encoded.update({name: len(args[0])}))
+    trainer.update(windows.batch(np.arange(8)))
+    assert encoded == {"online": 8 * 2, "target": 8 * 4}  # s and s′ of history 2, three steps apart
+
+
+def test_a_bin_outside_its_dimension_is_an_error(tmp_path):
+    settings = small_config()
+    windows = windows_of(tmp_path, None, settings)
+    batch = windows.batch(np.arange(8))
+    batch["bins"][3, 2] = 3
+    with pytest.raises(QtxError, match="bin 3 in dimension 2, expected 0 to 2"):
+        Trainer(windows.spec, settings, 0).update(batch)
+
+
+def test_learning_rate_warms_up_and_decays():
+    settings = TrainConfig(steps=100, warmup_steps=10, learning_rate=1.0, final_learning_rate=0.1)
+    assert learning_rate(0, settings) == pytest.approx(0.1)
+    assert learning_rate(10, settings) == pytest.approx(0.91)
+    assert learning_rate(99, settings) == pytest.approx(1 - 0.9 * 0.99)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"batchsize": 3}, "unknown key 'batchsize'"), ({"model": {"depth": 3}}, "unknown key 'depth'"),
+     ({"gamma": 1.5}, "gamma is 1.5"), ({"steps": 0}, "steps is 0"), ({"alpha": "much"}, "alpha: got 'much'")],
+)  # fmt: skip
+def test_a_bad_configuration_is_named(changes, message):
+    with pytest.raises(QtxError, match=message):
+        config.build(TrainConfig, changes, "config.yaml")
+
+
+def test_an_unknown_method_or_device_is_named():
+    with pytest.raises(QtxError, match="method is 'sarsa', expected one of q, bc"):
+        Trainer(small_spec(), small_config(method="sarsa"), 0)
+    with pytest.raises(QtxError, match="device 'abacus' cannot be used"):
+        Trainer(small_spec(), small_config(device="abacus"), 0)
+
+
+# --- the command ---
+
+def command(tmp_path, settings, run="run", *options) -> list[str]:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config.dump(settings)))
+    return ["train", str(tmp_path / "set"), "-o", str(tmp_path / run), "--config", str(path), *options]
+
+
+def checkpoint_of(folder) -> dict:
+    groups, _ = checkpoint.load_checkpoint(folder)
+    return {f"{group}/{name}": value for group, named in groups.items() for name, value in named.items()}
+
+
+def test_a_killed_run_continues_to_identical_bits(tmp_path):
+    write_small_set(tmp_path / "set", small_spec())
+    settings = small_config(steps=120, save_every=5)
+    assert cli.main(command(tmp_path, settings, "whole")) == 0
+    process = subprocess.Popen([sys.executable, "-m", "qtx_ros", *command(tmp_path, settings, "killed")])
+    weights = tmp_path / "killed" / checkpoint.CHECKPOINT
+    while not weights.exists() and process.poll() is None:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    _, progress = checkpoint.load_checkpoint(tmp_path / "killed")
+    assert 0 < progress["step"] < settings.steps
+    assert cli.main(command(tmp_path, settings, "killed", "--resume")) == 0
+    whole, resumed = checkpoint_of(tmp_path / "whole"), checkpoint_of(tmp_path / "killed")
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_run_is_not_overwritten_nor_continued_with_other_data(tmp_path, capsys):
+    write_small_set(tmp_path / "set", small_spec())
+    assert cli.main(command(tmp_path, small_config(steps=1))) == 0
+    assert cli.main(command(tmp_path, small_config(steps=1))) == 1
+    assert "--resume" in capsys.readouterr().err
+    write_small_set(tmp_path / "set", small_spec(), seed=1)
+    assert cli.main(command(tmp_path, small_config(steps=1), "run", "--resume")) == 1
+    assert "other data" in capsys.readouterr().err
+
+
+def test_a_run_holds_spec_config_data_and_curves(tmp_path):
+    write_small_set(tmp_path / "set", small_spec())
+    assert cli.main(command(tmp_path, small_config(), "run", "--seed", "3")) == 0
+    run = checkpoint.open_run(tmp_path / "run")
+    assert run.spec == small_spec() and run.config == small_config() and run.seed == 3
+    assert run.data["mix"] == {"do it": {"success": 2, "failure": 2}}
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+    assert not [path for path in (tmp_path / "run").rglob("*") if path.suffix in (".pt", ".pkl", ".pickle")]
+
+
+def test_failed_episodes_can_be_left_out(tmp_path):
+    write_small_set(tmp_path / "set", small_spec())
+    settings = replace(small_config(method="bc"), demonstrations_only=True)
+    assert cli.main(command(tmp_path, settings)) == 0
+    assert checkpoint.open_run(tmp_path / "run").data["mix"] == {"do it": {"success": 2}}

@@ -1,0 +1,58 @@
+"""A small robot, a small network and a small training set, written as the converter writes them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qtx_ros.data.dataset import write_index
+from qtx_ros.data.episode import Columns, write_episode
+from qtx_ros.learn.settings import TrainConfig
+from qtx_ros.model.policy import ModelConfig
+from qtx_ros.preprocess import bin_values
+from qtx_ros.spec import ActionDimension, Camera, CommandStream, Spec, StateStream
+
+SMALL = ModelConfig(channels=(4, 8), grid=1, cell=2, width=16, heads=2, decoder_layers=1, text_width=8)
+
+
+def small_spec(bins: tuple[int, ...] = (5, 7, 3), history: int = 2, size: int = 16, cameras: int = 1) -> Spec:
+    """A robot with `len(bins)` absolute action dimensions in ±1 and two state values."""
+    return Spec(
+        name="small",
+        rate=10.0,
+        history=history,
+        cameras=tuple(Camera(f"camera{i}", f"camera{i}/image", size, size) for i in range(cameras)),
+        states=(StateStream("joint_states", ("a", "b")),),
+        commands=(CommandStream("command", tuple(ActionDimension(f"d{i}", -1, 1, n) for i, n in enumerate(bins))),),
+    )
+
+
+def small_config(**changes) -> TrainConfig:
+    """A configuration that trains in a moment."""
+    return TrainConfig(**{"steps": 6, "batch_size": 8, "warmup_steps": 1, "log_every": 1, "model": SMALL, **changes})
+
+
+def write_small_set(folder, spec: Spec, episodes: int = 4, length: int = 10, seed: int = 0, instruction="do it"):
+    """Random episodes, every second one a success that earns 1 at its last step; returns the folder."""
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(seed)
+    for k in range(episodes):
+        success = k % 2 == 0
+        actions = np.stack([rng.choice(bin_values(d), length) for d in spec.dimensions], 1)
+        reward = np.zeros(length)
+        reward[-1] = success
+        columns = Columns(
+            state=rng.normal(size=(length, len(spec.state_names))),
+            action=actions,
+            reward=reward,
+            tick=np.arange(length) * spec.period_ns,
+            valid=np.ones(length, bool),
+            age=np.zeros((length, len(spec.cameras) + len(spec.states))),
+        )
+        shape = (length, spec.cameras[0].height, spec.cameras[0].width, 3)
+        frames = {camera.name: rng.integers(0, 256, shape, np.uint8) for camera in spec.cameras}
+        info = {"instruction": instruction, "label": "success" if success else "failure", "source": "test"}
+        ends = {"terminated": True, "truncated": False}
+        write_episode(folder, f"episode{k}", spec, frames, columns, {**info, **ends}, "raw")
+    write_index(folder, spec)
+    return folder
+
