@@ -23,7 +23,7 @@ class Context:
         self._lock = threading.RLock()
         self._valid = False
         self._participant: Participant | None = None
-        self._callbacks: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], Callable[[], None] | None]] = []
         self.arguments = Arguments()
 
     def init(self, args: Sequence[str] | None = None, *, domain_id: int | None = None) -> None:
@@ -59,9 +59,10 @@ class Context:
         return self._valid
 
     def on_shutdown(self, callback: Callable[[], None]) -> None:
-        """Call `callback` when this context is shut down."""
+        """Call `callback` when this context is shut down; methods are held weakly, as in rclpy."""
+        method = hasattr(callback, "__self__")
         with self._lock:
-            self._callbacks.append(callback)
+            self._callbacks.append(weakref.WeakMethod(callback) if method else lambda: callback)
 
     def invalidate(self) -> None:
         """End spinning and publishing; the participant stays until `shutdown()` or the process's exit."""
@@ -70,8 +71,9 @@ class Context:
                 return
             self._valid = False
             callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            callback()
+        for reference in callbacks:
+            if callback := reference():
+                callback()
 
     def shutdown(self) -> None:
         """End everything and leave the domain.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 from qtx_ros.errors import QtxError
@@ -50,9 +51,9 @@ def static_peers() -> list[str]:
 
 def configuration() -> str:
     """Cyclone's configuration as XML fragments; CYCLONEDDS_URI comes last and therefore wins."""
-    reach = discovery_range()
+    reach, own = discovery_range(), os.environ.get("CYCLONEDDS_URI", "")
     general, discovery = "", ""
-    if reach == "LOCALHOST":
+    if reach == "LOCALHOST" and "<NetworkInterface" not in _text(own):
         # The interface must be named: with multicast merely forbidden, peers on loopback never meet.
         general = '<General><Interfaces><NetworkInterface name="lo" multicast="false"/></Interfaces></General>'
     if reach in ("LOCALHOST", "OFF"):
@@ -66,9 +67,15 @@ def configuration() -> str:
         discovery = "<ParticipantIndex>auto</ParticipantIndex><MaxAutoParticipantIndex>32</MaxAutoParticipantIndex>"
         discovery += f"<Peers>{listed}</Peers>" if listed else ""
     fragments = [f"<CycloneDDS><Domain>{SIZES}{general}<Discovery>{discovery}</Discovery></Domain></CycloneDDS>"]
-    if os.environ.get("CYCLONEDDS_URI"):
-        fragments.append(os.environ["CYCLONEDDS_URI"])
-    return ",".join(fragments)
+    return ",".join([*fragments, own] if own else fragments)
+
+
+def _text(uri: str) -> str:
+    """The XML behind a CYCLONEDDS_URI: comma-separated file names, `file://` addresses and literal fragments."""
+    if uri.lstrip().startswith("<"):
+        return uri
+    paths = [Path(part.removeprefix("file://")) for part in uri.split(",") if part]
+    return "".join(path.read_text(encoding="utf-8", errors="replace") for path in paths if path.is_file())
 
 
 def acquire(domain_id: int) -> None:

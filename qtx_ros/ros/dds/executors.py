@@ -52,8 +52,7 @@ class Executor:
 
     def wake(self) -> None:
         """Look again at what there is to wait for."""
-        if self._context.ok() or not self._is_shutdown:
-            self._guard.trigger()
+        self._guard.trigger()
 
     def spin(self) -> None:
         """Run callbacks until shutdown.
@@ -140,7 +139,7 @@ class Executor:
     def _poll(self, timeout: float | None) -> None:
         """Wait until something is ready, and queue it: timers first, then messages."""
         nodes = self._nodes if self._has_room() else []
-        timers = [t for node in nodes for t in node.timers_list() if t.callback_group.can_execute(t)]
+        timers = [t for node in nodes for t in node.timers if t.callback_group.can_execute(t)]
         entities = {e.condition: e for node in nodes for e in node.entities() if e.callback_group.can_execute(e)}
         due = [left for t in timers if (left := t.seconds_until_due()) is not None]
         limits = [max(0.0, seconds) for seconds in (timeout, *due) if seconds is not None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from qtx_ros.ros.dds import logging
 from qtx_ros.ros.dds.arguments import Arguments, parse
@@ -206,13 +206,29 @@ class Node(Parameters, NodeGraph):
         self._entities, self._publishers = [], []
         self.participant.remove_node(self._name, self._namespace)
 
-    def entities(self) -> list:
+    @property
+    def timers(self) -> Iterator[Timer]:
+        return iter(list(self._timers))
+
+    @property
+    def publishers(self) -> Iterator[Publisher]:
+        return iter(list(self._publishers))
+
+    @property
+    def subscriptions(self) -> Iterator[Subscription]:
+        return (entity for entity in self.entities() if isinstance(entity, Subscription))
+
+    @property
+    def services(self) -> Iterator[Service]:
+        return (entity for entity in self.entities() if isinstance(entity, Service))
+
+    @property
+    def clients(self) -> Iterator[Client]:
+        return (entity for entity in self.entities() if isinstance(entity, Client))
+
+    def entities(self) -> list[Subscription | Service | Client | GuardCondition]:
         """What an executor waits for, besides timers."""
         return self._entities
-
-    def timers_list(self) -> list[Timer]:
-        """The timers an executor serves."""
-        return self._timers
 
     def _resolve(self, name: str, is_service: bool, only_expand: bool) -> str:
         full = expand(name, self._name, self._namespace, is_service)
