@@ -1,0 +1,103 @@
+"""An episode being recorded: a queue in front of a bag, so that whoever receives messages never waits for the disk."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from qtx_ros.data.bag import BagWriter
+from qtx_ros.errors import QtxError
+
+FLUSH_SECONDS = 1.0
+
+
+class Recording:
+    """Writes `folder/name` from a thread of its own. Its methods never block but for `close` and `abort`.
+
+    When more than `capacity` bytes wait, or after the disk refused a write (`error` says why), messages are dropped and
+    counted in `lost`.
+    """
+
+    def __init__(self, folder: str | Path, name: str, capacity: int = 256 << 20) -> None:
+        self.name, self.path = name, Path(folder) / name
+        self._capacity, self._waiting = capacity, 0
+        self._lock = threading.Lock()
+        self._queue: queue.SimpleQueue = queue.SimpleQueue()
+        self._writer = BagWriter(folder, name)
+        self.lost: Counter[str] = Counter()
+        self.error: QtxError | None = None
+        self._thread = threading.Thread(target=self._run, name="bag writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Messages of each topic in the bag so far."""
+        return dict(self._writer.counts)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of messages in the bag so far."""
+        return self._writer.bytes
+
+    def add_topic(self, topic: str, type: str, definition: str, type_hash: str, qos: Sequence[Mapping]) -> None:
+        """Declare a topic; see `BagWriter.add_topic`."""
+        self._queue.put((self._writer.add_topic, (topic, type, definition, type_hash, qos), 0))
+
+    def write(self, topic: str, receive_ns: int, data: bytes, publish_ns: int | None = None) -> bool:
+        """Queue one serialised message of a declared topic; false if it was lost."""
+        with self._lock:
+            if self.error is not None or self._waiting + len(data) > self._capacity:
+                self.lost[topic] += 1
+                return False
+            self._waiting += len(data)
+        self._queue.put((self._writer.write, (topic, receive_ns, data, publish_ns), len(data)))
+        return True
+
+    def close(self) -> Path:
+        """Write what waits and complete the bag; returns its path. QtxError if the disk refused: what it took remains
+        under the hidden name."""
+        self._finish()
+        if self.error is not None:
+            raise self.error
+        try:
+            return self._writer.close()
+        except OSError as error:
+            raise self._refused(error) from None
+
+    def abort(self) -> None:
+        """Delete the bag."""
+        self._finish()
+        self._writer.abort()
+
+    def _finish(self) -> None:
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                job = self._queue.get(timeout=FLUSH_SECONDS)
+            except queue.Empty:
+                job = ()
+            if job is None:
+                return
+            if self.error is None:
+                self._do(job)
+
+    def _do(self, job: tuple) -> None:
+        try:
+            if job:
+                call, arguments, size = job
+                call(*arguments)
+                with self._lock:
+                    self._waiting -= size
+            self._writer.flush(every=FLUSH_SECONDS)
+        except OSError as error:
+            self.error = self._refused(error)
+
+    def _refused(self, error: OSError) -> QtxError:
+        hidden = self.path.with_name(f".{self.path.name}")
+        return QtxError(f"cannot write {self.path}: {error.strerror or error}; what was written before is in {hidden}")
