@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Makes the shipped bundle from nothing: records over ROS 2 topics, converts, trains, exports, evaluates.
+# usage: tools/train_shipped.sh [FOLDER [SEED]]     needs `pip install '.[train,sim]'`; about an hour on two cores.
+# Every stage is skipped when its result is there, so a run that was interrupted continues.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+out=$(mkdir -p "${1:-runs/shipped}" && cd "${1:-runs/shipped}" && pwd)
+seed=${2:-1}
+tasks="drawer-open window-open button-press-topdown door-open"
+export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST ROS_DOMAIN_ID=${ROS_DOMAIN_ID:-77}
+export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
+qtx() { python3 -m qtx_ros "$@"; }
+
+record() {  # record MIX EPISODES FIRST_SEED: EPISODES of each task, kept when they end as MIX wants
+    local bags=$out/bags/$1
+    if [ -f "$bags/.complete" ]; then return; fi
+    rm -rf "$bags"
+    qtx sim >"$out/sim-$1.log" 2>&1 & local sim=$!
+    qtx record --out "$bags" >"$out/recorder-$1.log" 2>&1 & local recorder=$!
+    # shellcheck disable=SC2064
+    trap "kill -INT $sim $recorder 2>/dev/null || true; wait" EXIT
+    # shellcheck disable=SC2086
+    qtx collect --tasks $tasks --mix "$1" --episodes "$2" --seed "$3"
+    kill -INT $sim $recorder; wait $sim $recorder || true
+    trap - EXIT
+    touch "$bags/.complete"
+}
+
+record demo 80 $((seed * 100000))
+record failure 40 $((seed * 100000 + 50000))
+qtx convert "$out/bags/demo" "$out/bags/failure" -o "$out/dataset"
+[ -f "$out/run/checkpoint/done" ] || qtx train "$out/dataset" -o "$out/run" --config sawyer_sim --seed "$seed" --resume
+qtx export "$out/run" -o "$out/sawyer_sim" --recipe "$root/tools/train_shipped.sh"
+qtx evaluate "$out/sawyer_sim" --episodes 25 --json "$out/evaluation.json"
+qtx export "$out/run" -o "$out/sawyer_sim" --recipe "$root/tools/train_shipped.sh" --metrics "$out/evaluation.json"
+echo "the bundle is $out/sawyer_sim"
