@@ -155,13 +155,17 @@ def _command(script: Script, dimension, t: float) -> float:
 
 
 def _picture(script: Script, camera: Camera, t: float) -> dict:
-    """A smooth moving picture: it compresses as a camera's would."""
     height, width = script.image
-    top = round(40 * t) % height
-    pixels = np.ascontiguousarray(_texture(height, width)[top : top + height])
+    pixels = picture(height, width, t)
     if camera.type.endswith("CompressedImage"):
         return {"format": "jpeg", "data": cv2.imencode(".jpg", pixels)[1].reshape(-1)}
     return {"height": height, "width": width, "encoding": "rgb8", "step": width * 3, "data": pixels.reshape(-1)}
+
+
+def picture(height: int, width: int, t: float) -> np.ndarray:
+    """A moving picture at t [s], uint8 [height, width, 3]: it compresses as a camera's would."""
+    top = round(40 * t) % height
+    return np.ascontiguousarray(_texture(height, width)[top : top + height])
 
 
 @functools.lru_cache(maxsize=4)

@@ -71,7 +71,7 @@ class BagWriter:
             return
         if type not in self._schemas:
             self._schemas[type] = self._writer.register_schema(type, "ros2msg", definition.encode())
-        profiles = yaml.safe_dump(list(qos), sort_keys=False).strip() if qos else ""
+        profiles = _yaml(list(qos)).strip()
         metadata = {"offered_qos_profiles": profiles, "topic_type_hash": type_hash}
         self._channels[topic] = self._writer.register_channel(topic, "cdr", self._schemas[type], metadata)
         self._topics[topic] = {
@@ -100,12 +100,14 @@ class BagWriter:
 
     def close(self) -> Path:
         """Complete the bag, force it to disk and give it its name; returns its path."""
+        metadata = self._metadata()
+        self._writer.add_metadata("rosbag2", {"serialized_metadata": _yaml(metadata)})  # tells readers the QoS version
         self._writer.finish()
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
         with open(self._hidden / "metadata.yaml", "w", encoding="utf-8") as file:
-            yaml.safe_dump({"rosbag2_bagfile_information": self._metadata()}, file, sort_keys=False)
+            file.write(_yaml({"rosbag2_bagfile_information": metadata}))
             file.flush()
             os.fsync(file.fileno())
         os.replace(self._hidden, self.path)
@@ -136,6 +138,17 @@ class BagWriter:
             "custom_data": {},
             "ros_distro": os.environ.get("ROS_DISTRO", ""),
         }
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes equal parts out in full: yaml-cpp and rosbag2 do not expect anchors."""
+
+    def ignore_aliases(self, data) -> bool:
+        return True
+
+
+def _yaml(data) -> str:
+    return yaml.dump(data, Dumper=_Plain, sort_keys=False)
 
 
 # --- labels given after the recording ----------------------------------------------------------------------------

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import queue
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,10 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from qtx_ros.data.episode import FORMAT, Episode, read_json, write_json
+from qtx_ros.data.prefetch import Prefetch
 from qtx_ros.errors import QtxError
 from qtx_ros.preprocess import history_indices, text_tokens, to_bins, zero_bin
 from qtx_ros.spec import Spec
 
+WORKERS = os.cpu_count() or 1  # threads that decode frames
 FAILURES = ("terminal", "truncated")
 
 
@@ -106,7 +106,7 @@ class Windows:
         if not len(self.starts):
             raise QtxError(f"{len(dataset)} episodes hold no window of {self.history} + {steps} valid steps")
         self._permutations: dict[tuple[int, int], np.ndarray] = {}
-        self._workers = ThreadPoolExecutor(max_workers=os.cpu_count())
+        self._workers = ThreadPoolExecutor(WORKERS, "decode")
         self._cache = self._decode_all() if cache else None
 
     def __len__(self) -> int:
@@ -163,10 +163,11 @@ class Windows:
         """uint8 [rows, C, H, W, 3]; invalid rows are never read nor touched."""
         frames = np.empty((len(self.valid), *self._shape), np.uint8)
 
-        def fill(row: int) -> None:
-            frames[row] = self._decode(row)
+        def fill(rows: np.ndarray) -> None:
+            for row in rows:
+                frames[row] = self._decode(row)
 
-        list(self._workers.map(fill, np.flatnonzero(self.valid), chunksize=256))
+        list(self._workers.map(fill, np.array_split(np.flatnonzero(self.valid), WORKERS)))
         return frames
 
     def _frames(self, rows: np.ndarray) -> np.ndarray:
@@ -174,17 +175,29 @@ class Windows:
         if self._cache is not None:
             return self._cache[rows]
         unique, inverse = np.unique(rows, return_inverse=True)
-        return np.stack(list(self._workers.map(self._decode, unique)))[inverse.reshape(rows.shape)]
+        decoded = np.empty((len(unique), *self._shape), np.uint8)
+
+        def fill(part: np.ndarray) -> None:
+            for i in part:
+                decoded[i] = self._decode(unique[i])
+
+        list(self._workers.map(fill, np.array_split(np.arange(len(unique)), WORKERS)))
+        return decoded[inverse.reshape(rows.shape)]
 
     # --- batches ---
 
-    def batch(self, transitions: np.ndarray) -> dict[str, np.ndarray]:
-        """The batch of the given transition numbers, int [B]: the arrays `docs/data.md` lists."""
+    def rows(self, transitions: np.ndarray) -> np.ndarray:
+        """The steps whose frames a batch holds, int64 [B, T + n], counted through all episodes."""
         start = self.starts[transitions]
         first, stop = self._segment_start[start], self._segment_stop[start]
         past = first[:, None] + history_indices(start - first, self.history)
         future = start[:, None] + np.arange(1, self.steps + 1)
-        rows = np.concatenate([past, np.minimum(future, stop[:, None] - 1)], 1)  # [B, T + n]
+        return np.concatenate([past, np.minimum(future, stop[:, None] - 1)], 1)
+
+    def batch(self, transitions: np.ndarray) -> dict[str, np.ndarray]:
+        """The batch of the given transition numbers, int [B]: the arrays `docs/data.md` lists."""
+        start = self.starts[transitions]
+        stop, rows = self._segment_stop[start], self.rows(transitions)
         powers = self.discount ** np.arange(self.steps)
         ahead = start[:, None] + np.arange(self.steps)  # [B, n]
         rewards = np.where(ahead < stop[:, None], self.reward[np.minimum(ahead, stop[:, None] - 1)], 0)
@@ -223,46 +236,9 @@ class Windows:
             while True:
                 yield self.batch(self.draw(size, seed, step))
                 step += 1
-        with _Prefetch(lambda k: self.batch(self.draw(size, seed, step + k)), prefetch) as ready:
+        with Prefetch(lambda k: self.batch(self.draw(size, seed, step + k)), prefetch) as ready:
             while True:
                 yield ready.get()
-
-
-class _Prefetch:
-    """Calls `make(0), make(1), …` in a thread, a few results ahead."""
-
-    def __init__(self, make, ahead: int) -> None:
-        self._make = make
-        self._queue: queue.Queue = queue.Queue(ahead)
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="prefetch", daemon=True)
-
-    def __enter__(self) -> _Prefetch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._stopped.set()
-        while not self._queue.empty():
-            self._queue.get_nowait()
-        self._thread.join()
-
-    def _run(self) -> None:
-        count = 0
-        while not self._stopped.is_set():
-            try:
-                result = (self._make(count), None)
-            except Exception as error:  # handed to the consumer, who raises it
-                result = (None, error)
-                self._stopped.set()
-            self._queue.put(result)
-            count += 1
-
-    def get(self):
-        result, error = self._queue.get()
-        if error is not None:
-            raise error
-        return result
 
 
 # --- parts -------------------------------------------------------------------------------------------------------

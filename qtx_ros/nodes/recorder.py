@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from qtx_ros import ros
-from qtx_ros.data.bag import LABELS, add_label
+from qtx_ros.data.bag import LABELS, add_label, qos_profile
 from qtx_ros.data.recording import Recording
 from qtx_ros.errors import QtxError
 from qtx_ros.nodes.recorder_topics import Topics
@@ -102,7 +102,7 @@ class Recorder(ros.Node):
         recording = Recording(self.directory, name, self._value("queue_mib") * MIB)
         self._label, self._comment, self._instruction = "", "", instruction or self._heard
         self._started, self._status_counts = now, Counter()
-        self._declare(recording, self._event_topic(), EVENT_TYPE, ())
+        self._declare(recording, self._event_topic(), EVENT_TYPE, (qos_profile(),))
         for topic, (type, profiles) in self._topics.known().items():
             self._declare(recording, topic, type, profiles)
         self._recording = recording
