@@ -1,1 +1,91 @@
-"""Makes the helpers in this folder importable from every test."""
+"""Fixtures of every test that needs ROS; helpers in this folder are importable from every test.
+
+Each test session has a ROS domain of its own on loopback, unless the environment chose one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def ros_context():
+    """The default context, initialised without arguments and shut down after the test."""
+    from qtx_ros import ros
+
+    ros.init(args=[])
+    yield ros.get_default_context()
+    ros.try_shutdown()
+
+
+@pytest.fixture
+def spin_until(ros_context) -> Iterator[Callable]:
+    """`spin_until(predicate, *nodes, timeout=10)`: spin the nodes until the predicate holds; fails when it never does."""
+    from qtx_ros import ros
+
+    executor = ros.SingleThreadedExecutor()
+
+    def spin(predicate: Callable[[], bool], *nodes, timeout: float = 10.0) -> None:
+        for node in nodes:
+            executor.add_node(node)
+        deadline = time.monotonic() + timeout
+        while not predicate():
+            assert time.monotonic() < deadline, f"{predicate} did not come true within {timeout} s"
+            executor.spin_once(timeout_sec=0.05)
+
+    yield spin
+    executor.shutdown()
+
+
+@pytest.fixture
+def wait_until() -> Callable:
+    """`wait_until(predicate, timeout=10)`: for things that happen in other threads or processes."""
+
+    def wait(predicate: Callable[[], bool], timeout: float = 10.0) -> None:
+        deadline = time.monotonic() + timeout
+        while not predicate():
+            assert time.monotonic() < deadline, f"{predicate} did not come true within {timeout} s"
+            time.sleep(0.02)
+
+    return wait
+
+
+@pytest.fixture
+def spawn() -> Iterator[Callable[..., subprocess.Popen]]:
+    """`spawn(script or module arguments…)`: a Python process in a group of its own, which is killed after the test."""
+    yield from _spawner()
+
+
+@pytest.fixture(scope="module")
+def module_spawn() -> Iterator[Callable[..., subprocess.Popen]]:
+    """As `spawn`, for processes that serve all tests of a file."""
+    yield from _spawner()
+
+
+def _spawner() -> Iterator[Callable[..., subprocess.Popen]]:
+    started: list[subprocess.Popen] = []
+
+    def start(*arguments: str, **options) -> subprocess.Popen:
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT} | options
+        command = [sys.executable, *map(str, arguments)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]])}
+        started.append(subprocess.Popen(command, start_new_session=True, **{"env": environment} | options))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
