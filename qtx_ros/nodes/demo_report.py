@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from qtx_ros.data import bag as bags
 from qtx_ros.data import messages
+from qtx_ros.data.source import open_bag
 from qtx_ros.spec import Spec
 
 TILE, COLUMNS, LABEL = 160, 8, 22  # [px], frames in a row, [px]
@@ -18,12 +18,9 @@ TILE, COLUMNS, LABEL = 160, 8, 22  # [px], frames in a row, [px]
 
 def write(out: Path, played: list, spec: Spec, wall_s: float) -> dict:
     """Write all files into `out`; returns the summary."""
-    camera = spec.cameras[0]
-    stamps = [frame_stamps(episode.bag, camera.topic) for episode in played]
-    lost = [frames_lost(seen, episode.decisions, spec.period_ns) for seen, episode in zip(stamps, played)]
-    summary = summarise(played, lost, spec.rate, wall_s)
+    summary = summarise(played, spec, wall_s)
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-    contact_sheet(out / "contact_sheet.png", _one_of_each(played), camera)
+    contact_sheet(out / "contact_sheet.png", _one_of_each(played), spec)
     plot_q(out / "q_over_time.png", played)
     return summary
 
@@ -48,27 +45,26 @@ def _number(value: float | None, digits: int) -> str:
 
 # --- numbers -----------------------------------------------------------------------------------------------------
 
-def summarise(played: list, lost: list[int], rate: float, wall_s: float) -> dict:
+def summarise(played: list, spec: Spec, wall_s: float) -> dict:
     """The content of summary.json."""
     tasks = {}
     for name in dict.fromkeys(episode.task for episode in played):
-        indices = [i for i, episode in enumerate(played) if episode.task == name]
-        episodes = [played[i] for i in indices]
+        episodes = [episode for episode in played if episode.task == name]
         successes = sum(episode.success for episode in episodes)
-        lengths = [len(episode.decisions) / rate for episode in episodes if episode.success]
+        lengths = [len(episode.decisions) / spec.rate for episode in episodes if episode.success]
         tasks[name] = {
             "success": successes / len(episodes),
             "successes": successes,
             "episodes": len(episodes),
             "median_length_s": float(np.median(lengths)) if lengths else None,
             "latency_ms": percentiles(episodes),
-            "frames_lost": sum(lost[i] for i in indices),
+            "frames_lost": sum(frames_lost(episode, spec) for episode in episodes),
         }
     return {
         "mean_success": float(np.mean([task["success"] for task in tasks.values()])),
         "tasks": tasks,
         "latency_ms": percentiles(played),
-        "frames_lost": sum(lost),
+        "frames_lost": sum(task["frames_lost"] for task in tasks.values()),
         "decisions": sum(len(episode.decisions) for episode in played),
         "wall_s": round(wall_s, 1),
     }
@@ -83,17 +79,16 @@ def percentiles(played: list) -> dict[str, float | None]:
     return {"p50": round(p50, 2), "p99": round(p99, 2), "max": round(max(latencies), 2)}
 
 
-def frames_lost(stamps: list[int], decisions: list, period_ns: int) -> int:
+def frames_lost(episode, spec: Spec) -> int:
     """Camera periods, from the first decision to the last, in which no frame became a command.
 
-    `stamps` are the frames' header stamps in the bag [ns]: a frame that the camera never took, that the wire lost or that
-    the policy skipped leaves a hole between the stamps that decisions were made from.
+    Whatever the camera never took, the wire lost or the policy skipped leaves a hole between the header stamps of the
+    frames that decisions were made from. Without any decision, every period of the episode counts.
     """
-    used = sorted({_ns(decision.camera_stamp) for decision in decisions})
+    used = sorted({_ns(decision.camera_stamp) for decision in episode.decisions})
     if not used:
-        return len(stamps)
-    expected = round((used[-1] - used[0]) / period_ns) + 1
-    return max(0, expected - len(used))
+        return round(episode.seconds * spec.rate)
+    return max(0, round((used[-1] - used[0]) / spec.period_ns) + 1 - len(used))
 
 
 def _ns(stamp) -> int:
@@ -102,9 +97,12 @@ def _ns(stamp) -> int:
 
 # --- pictures ----------------------------------------------------------------------------------------------------
 
-def frame_stamps(bag: Path, topic: str) -> list[int]:
-    """Header stamps [ns] of all messages on `topic`."""
-    return [messages.stamp_ns(message) for _, message in bags.read(bag, topic)]
+def frames(bag: Path, spec: Spec) -> list[np.ndarray]:
+    """All pictures of the first camera in a bag, uint8 [h, w, 3]."""
+    camera = spec.cameras[0]
+    with open_bag(bag) as source:
+        mark = source.marks()[0]
+        return [messages.image(msg, camera.type) for topic, _, msg in source.messages(spec, mark) if topic == camera.topic]
 
 
 def _one_of_each(played: list) -> list:
@@ -116,13 +114,12 @@ def _one_of_each(played: list) -> list:
     return list(best.values())
 
 
-def contact_sheet(path: Path, episodes: list, camera) -> None:
+def contact_sheet(path: Path, episodes: list, spec: Spec) -> None:
     """One row an episode: COLUMNS frames from its first to its last, as the camera saw them."""
     rows = []
     for episode in episodes:
-        frames = [messages.image(message, camera.type) for _, message in bags.read(episode.bag, camera.topic)]
-        frames = frames or [np.zeros((TILE, TILE, 3), np.uint8)]
-        chosen = [frames[i] for i in np.linspace(0, len(frames) - 1, COLUMNS).round().astype(int)]
+        seen = frames(episode.bag, spec) or [np.zeros((TILE, TILE, 3), np.uint8)]
+        chosen = [seen[i] for i in np.linspace(0, len(seen) - 1, COLUMNS).round().astype(int)]
         tiles = [cv2.resize(frame, (TILE, TILE), interpolation=cv2.INTER_CUBIC) for frame in chosen]
         outcome = "success" if episode.success else "failure"
         rows += [_caption(f'"{episode.instruction}": {outcome} after {episode.seconds:.1f} s'), np.hstack(tiles)]
