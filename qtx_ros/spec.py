@@ -122,6 +122,10 @@ class Spec:
 
     def digest(self) -> str:
         """SHA-256 of the canonical JSON."""
+        return self._digest
+
+    @functools.cached_property
+    def _digest(self) -> str:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     @classmethod
