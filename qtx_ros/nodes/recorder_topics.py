@@ -2,37 +2,67 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from qtx_ros import ros
 from qtx_ros.data.bag import qos_profile
 from qtx_ros.spec import Spec
 
-DEPTH = 100
-OWN = ("/rosout", "/parameter_events", "/ros_discovery_info")  # never recorded by all_topics
-Receive = Callable[[str, bytes, int, bool, bool], None]  # topic, data, source time [ns], latched, begins with a header
+DEPTH = 100  # messages the middleware keeps for us
+NEVER = ("/rosout", "/parameter_events")  # not recorded by all_topics
+Known = dict[str, tuple[str, tuple]]  # topic → (type, QoS its publishers offer, as a bag stores it)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One serialised message."""
+
+    topic: str
+    data: bytes
+    source_ns: int  # when it was published, 0 if unknown
+    latched: bool
+    stamped: bool  # it begins with a header
+
+    def stamp_ns(self) -> int:
+        """Header stamp [ns], 0 without a header."""
+        if not self.stamped:
+            return 0
+        seconds, nanoseconds = struct.unpack_from("<iI" if self.data[1] & 1 else ">iI", self.data, 4)
+        return seconds * 1_000_000_000 + nanoseconds
+
+
+@dataclass
+class _Listening:
+    subscription: Any
+    reliable: bool
+    latched: bool
 
 
 class Topics:
-    """Serialised subscriptions to the robot's topics, extra topics, or all topics."""
+    """Serialised subscriptions to the robot's topics and `extra` ones, or to `everything`."""
 
-    def __init__(self, node: Any, spec: Spec, extra: Sequence[str], everything: bool, receive: Receive) -> None:
-        self._node, self._everything, self._receive = node, everything, receive
+    def __init__(
+        self, node: Any, spec: Spec, extra: Sequence[str], everything: bool, hear: Callable[[Heard], None]
+    ) -> None:
+        self._node, self._everything, self._hear = node, everything, hear
         streams = (*spec.cameras, *spec.states, *spec.commands, spec.instruction, spec.events)
         self._types = {node.resolve_topic_name(stream.topic): stream.type for stream in streams}
         self._wanted = [*self._types, *(node.resolve_topic_name(topic) for topic in extra)]
-        self._own = {*OWN, node.resolve_topic_name("episode/event"), node.resolve_topic_name("~/status")}
-        self._subscriptions: dict[str, tuple[Any, bool, bool]] = {}  # subscription, reliable, latched
-        self._known: dict[str, tuple[str, tuple]] = {}
+        self._own = {*NEVER, node.resolve_topic_name("episode/event"), node.resolve_topic_name("~/status")}
+        self._listening: dict[str, _Listening] = {}
+        self._known: Known = {}
         self._refused: set[str] = set()
+        self.on_new: Callable[[str, str, tuple], None] = lambda topic, type, profiles: None
 
-    def known(self) -> dict[str, tuple[str, tuple]]:
-        """Topic → (type, QoS its publishers offer, as a bag stores it) of everything subscribed."""
+    def known(self) -> Known:
+        """Every topic subscribed so far."""
         return dict(self._known)
 
     def refresh(self) -> None:
-        """Subscribe to what has appeared, and anew where a publisher offers less than was asked for."""
+        """Subscribe to what has appeared, and anew where a new publisher offers less than was asked for."""
         topics = self._wanted
         if self._everything:
             topics = [*topics, *(name for name, _ in self._node.get_topic_names_and_types())]
@@ -45,36 +75,34 @@ class Topics:
     def _follow(self, topic: str, offers: list) -> None:
         reliable = all(o.qos_profile.reliability == ros.ReliabilityPolicy.RELIABLE for o in offers)
         latched = all(o.qos_profile.durability == ros.DurabilityPolicy.TRANSIENT_LOCAL for o in offers)
-        if topic in self._subscriptions:
-            subscription, had_reliable, had_latched = self._subscriptions[topic]
-            if (not had_reliable or reliable) and (not had_latched or latched):
+        if before := self._listening.get(topic):
+            if (reliable or not before.reliable) and (latched or not before.latched):
                 return
-            self._node.destroy_subscription(subscription)
-            reliable, latched = reliable and had_reliable, latched and had_latched
+            self._node.destroy_subscription(before.subscription)
+            reliable, latched = reliable and before.reliable, latched and before.latched
         type = self._types.get(topic, offers[0].topic_type)
         others = {offer.topic_type for offer in offers} - {type}
         if others:
             self._refuse(topic, f"it is {', '.join(sorted(others))}, expected {type}")
-            return
-        self._subscribe(topic, type, offers, reliable, latched)
+        else:
+            self._listen(topic, type, offers, reliable, latched)
 
-    def _subscribe(self, topic: str, type: str, offers: list, reliable: bool, latched: bool) -> None:
+    def _listen(self, topic: str, type: str, offers: list, reliable: bool, latched: bool) -> None:
         try:
-            message = ros.message(type)
-            ros.definition(type)
-        except Exception as error:  # a type this machine does not know
+            message, _ = ros.message(type), ros.definition(type)
+        except Exception as error:  # whatever a backend raises for a type this machine does not have
             self._refuse(topic, str(error))
             return
-        stamped = next(iter(message.get_fields_and_field_types().values()), "") == "std_msgs/Header"
         if topic not in self._known:
-            self._known[topic] = (type, tuple(_profile(offer.qos_profile) for offer in offers))
-            self._node.new_topic(topic, *self._known[topic])
+            self._known[topic] = (type, tuple(_offered(offer.qos_profile) for offer in offers))
+            self.on_new(topic, *self._known[topic])
+        stamped = next(iter(message.get_fields_and_field_types().values()), "") == "std_msgs/Header"
 
-        def receive(data: bytes, info: dict) -> None:
-            self._receive(topic, bytes(data), int(info["source_timestamp"]), latched, stamped)
+        def hear(data: bytes, info: dict) -> None:
+            self._hear(Heard(topic, bytes(data), int(info["source_timestamp"]), latched, stamped))
 
-        subscription = self._node.create_subscription(message, topic, receive, _request(reliable, latched), raw=True)
-        self._subscriptions[topic] = (subscription, reliable, latched)
+        subscription = self._node.create_subscription(message, topic, hear, _request(reliable, latched), raw=True)
+        self._listening[topic] = _Listening(subscription, reliable, latched)
 
     def _refuse(self, topic: str, reason: str) -> None:
         self._refused.add(topic)
@@ -89,10 +117,10 @@ def _request(reliable: bool, latched: bool) -> Any:
     )
 
 
-def _profile(profile: Any) -> dict:
-    """A publisher's QoS as a bag stores it. Discovery does not tell the depth: rosbag2 stores what it is told, too."""
+def _offered(profile: Any) -> dict:
+    """A publisher's QoS as a bag stores it; discovery may leave the depth unknown (0)."""
     return qos_profile(
-        depth=max(int(profile.depth or 0), 1) if profile.depth else 10,
+        depth=int(profile.depth or 10),
         reliable=profile.reliability == ros.ReliabilityPolicy.RELIABLE,
         latched=profile.durability == ros.DurabilityPolicy.TRANSIENT_LOCAL,
     )
