@@ -192,7 +192,8 @@ class Ticker:
     """When to decide: a fixed grid, or the frames of one camera thinned to the spec's rate.
 
     Grid: t0 + k·period, t0 the latest first-message time among the required topics. Camera: the receive times of its
-    frames at least three quarters of a period apart, so that jitter costs no frame.
+    frames, thinned to the rate. A frame ticks when it is due, or up to a quarter of a period early; what is due moves on by
+    one period and follows the camera's own pace slowly, so that neither jitter nor a late frame costs the next one.
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -202,6 +203,7 @@ class Ticker:
         self._period = spec.period_ns
         self._last: int | None = None
         self._next: int | None = None
+        self._due = 0
 
     def push(self, topic: str, receive_ns: int) -> bool:
         """Note a message; true if it is the frame that makes a tick, at `receive_ns`."""
@@ -214,8 +216,12 @@ class Ticker:
         return False
 
     def _frame(self, receive_ns: int) -> bool:
-        if self._last is not None and 0 <= receive_ns - self._last < 3 * self._period // 4:
+        late = receive_ns - self._due
+        if self._last is None or not -2 * self._period < late < self._period:  # the first one, a gap, or a clock that jumped
+            late, self._due = 0, receive_ns
+        if late < -self._period // 4:
             return False
+        self._due += self._period + late // 8
         self._last = self._next = receive_ns
         return True
 
