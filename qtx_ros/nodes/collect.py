@@ -12,7 +12,6 @@ from qtx_ros.errors import QtxError
 from qtx_ros.nodes.expert_driver import ExpertDriver
 from qtx_ros.spec import Spec
 
-PATIENCE = 20.0  # [s] for a service to appear or answer
 SETTLED = 2  # frames to wait after a reset: whatever was on its way before it has arrived by then
 AFTERWARDS = 2  # frames recorded after the end, so that the last step has a successor
 ATTEMPTS = 5  # per wanted episode, before giving up
@@ -25,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first scene, the others count up (default 0)")
     parser.add_argument("--horizon", type=int, default=70, help="ticks until an episode counts as failed (default 70)")
     parser.add_argument("--keep-all", action="store_true", help="keep episodes that end unlike the mix wants")
+    parser.add_argument("--timeout", type=float, default=20.0, help="[s] to wait for sim and recorder (default 20)")
     parser.add_argument("--no-record", action="store_true", help="only drive and count, without a recorder")
     parser.add_argument("--robot", default="sawyer_sim", help="robot YAML, or the name of a shipped one (sawyer_sim)")
 
@@ -40,9 +40,11 @@ def main(args: argparse.Namespace) -> int:
     tasks = [find(text).name for text in args.tasks]
     ros.init(args=args.ros_args or None)
     try:
-        node = Collector(Spec.load(args.robot), recording=not args.no_record)
+        node = Collector(Spec.load(args.robot), not args.no_record, args.timeout)
         kept = collect(node, tasks, args.mix, args.episodes, args.seed, args.horizon, args.keep_all)
         node.destroy_node()
+    except ros.ExternalShutdownException:
+        raise KeyboardInterrupt from None
     finally:
         ros.try_shutdown()
     for task, outcomes in kept.items():
@@ -91,10 +93,11 @@ def summary(outcomes: list[Outcome]) -> str:
 class Collector(ros.Node):
     """The scripted operator, with the sim's reset and the recorder in its hands. Spins itself while it waits."""
 
-    def __init__(self, spec: Spec, recording: bool = True, **options) -> None:
+    def __init__(self, spec: Spec, recording: bool = True, timeout: float = 20.0, **options) -> None:
+        """`timeout` [s]: for a service to appear or answer, and for a camera frame to come."""
         super().__init__("teleop", **options)
         self._driver = ExpertDriver(self, spec)
-        self._recording, self._success = recording, False
+        self._recording, self._timeout, self._success = recording, timeout, False
         self._reset = self.create_client(ros.service("qtx_ros/srv/Reset"), "sim/reset")
         self._start = self.create_client(ros.service("qtx_ros/srv/StartEpisode"), "recorder/start")
         self._stop = self.create_client(ros.service("qtx_ros/srv/StopEpisode"), "recorder/stop")
@@ -143,17 +146,17 @@ class Collector(ros.Node):
             self._executor.spin_once(timeout_sec=0.1)
             if self._driver.frames != seen:
                 quiet, seen = time.monotonic(), self._driver.frames
-            if time.monotonic() - quiet > PATIENCE:
-                raise QtxError(f"no camera frames for {PATIENCE:g} s: is the simulated robot running?")
+            if time.monotonic() - quiet > self._timeout:
+                raise QtxError(f"no camera frames for {self._timeout:g} s: is the simulated robot running?")
 
     def _ask(self, client, **fields):
         """A reply that says it succeeded, or a QtxError with the reply's own words."""
-        if not client.wait_for_service(timeout_sec=PATIENCE):
-            raise QtxError(f"nobody offers the service {client.srv_name!r} after {PATIENCE:g} s")
+        if not client.wait_for_service(timeout_sec=self._timeout):
+            raise QtxError(f"nobody offers the service {client.srv_name!r} after {self._timeout:g} s")
         future = client.call_async(client.srv_type.Request(**fields))
-        self._executor.spin_until_future_complete(future, timeout_sec=PATIENCE)
+        self._executor.spin_until_future_complete(future, timeout_sec=self._timeout)
         if not future.done():
-            raise QtxError(f"{client.srv_name} did not answer within {PATIENCE:g} s")
+            raise QtxError(f"{client.srv_name} did not answer within {self._timeout:g} s")
         if not future.result().success:
             raise QtxError(f"{client.srv_name}: {future.result().message}")
         return future.result()

@@ -18,6 +18,8 @@ from qtx_ros.spec import Spec
 
 STATE_TOPIC = "sim/state"
 FRAME_ID = "camera_front_optical_frame"
+CHECK_NS = 5 * 10**9  # how often it is checked whether the simulation keeps up
+TOLERATED = 0.05  # share of the time that may be lost without a warning
 MAX_AHEAD = 1.0  # [s] a command may be stamped in the future
 
 
@@ -55,16 +57,16 @@ class SimNode(ros.Node):
         super().__init__("sim", **options)
         self._declare(robot, task, seed, speed, image_size)
         self._spec = Spec.load(self._value("robot"))
+        _check_topics(self._spec)
         self._sub_steps = sub_steps(self._spec)
         self._speed, self._size = self._value("speed"), self._value("image_size")
         self._world = World(self._value("task"), self._value("seed"))
         self._sub_step_ns = round(SUB_STEP * 1e9)
         self._total, self._episodes = 0, 0
+        self._lost_ns, self._checked_ns = 0, time.monotonic_ns()
         self._create_publishers()
-        for stream in self._spec.commands:
-            self.create_subscription(
-                ros.message(stream.type), stream.topic, lambda msg, s=stream: self._on_command(s, msg), 1
-            )
+        (command,) = self._spec.commands
+        self.create_subscription(ros.message(command.type), command.topic, self._on_command, 1)
         self.create_service(ros.service("qtx_ros/srv/Reset"), "~/reset", self._on_reset)
         self._pacer = Pacer(round(self._sub_step_ns / self._speed), time.monotonic_ns())
         steady = ros.Clock(clock_type=ros.ClockType.STEADY_TIME)  # also under use_sim_time: this node makes the time
@@ -117,13 +119,19 @@ class SimNode(ros.Node):
         return self._total * self._sub_step_ns
 
     def _on_timer(self) -> None:
-        steps, lost = self._pacer.due(time.monotonic_ns())
-        if lost:
-            self.get_logger().warning(
-                f"cannot keep up with speed {self._speed:g}: {lost * 1e-9:.2f} s given up", throttle_duration_sec=5.0
-            )
+        now = time.monotonic_ns()
+        steps, lost = self._pacer.due(now)
+        self._lost_ns += lost
         for _ in range(steps):
             self._step()
+        if now - self._checked_ns > CHECK_NS:
+            self._check_speed(now)
+
+    def _check_speed(self, now: int) -> None:
+        lost, since = self._lost_ns * 1e-9, (now - self._checked_ns) * 1e-9
+        if lost > TOLERATED * since:
+            self.get_logger().warning(f"cannot keep up with speed {self._speed:g}: lost {lost:.1f} of {since:.0f} s")
+        self._lost_ns, self._checked_ns = 0, now
 
     def _step(self) -> None:
         before = self._world.success
@@ -169,12 +177,12 @@ class SimNode(ros.Node):
 
     # --- what the robot is told --------------------------------------------------------------------------------------
 
-    def _on_command(self, stream, msg) -> None:
+    def _on_command(self, msg) -> None:
         try:
             targets, duration = trajectory(msg)
             self._world.command(targets, self._remaining(msg, duration))
         except QtxError as error:
-            self.get_logger().warning(f"command on {stream.topic!r} ignored: {error}", throttle_duration_sec=1.0)
+            self.get_logger().warning(f"command ignored: {error}", throttle_duration_sec=1.0)
 
     def _remaining(self, msg, duration: float) -> float:
         """Seconds until the point is to be reached: a stamp of zero means from now on."""
@@ -201,6 +209,15 @@ class SimNode(ros.Node):
         response.message = f"{self._world.task.name}, seed {seed}"
         self.get_logger().info(f"reset: {response.message}")
         return response
+
+
+def _check_topics(spec: Spec) -> None:
+    """Raise QtxError unless the contract has the topics of the simulated robot, under whatever names."""
+    has = [[stream.type for stream in streams] for streams in (spec.cameras, spec.states, spec.commands)]
+    offers = [["sensor_msgs/msg/Image"], ["sensor_msgs/msg/JointState"], ["trajectory_msgs/msg/JointTrajectory"]]
+    for what, types, offered in zip(("cameras", "states", "commands"), has, offers, strict=True):
+        if types != offered:
+            raise QtxError(f"robot {spec.name!r}: {what} are {types}, the simulated robot offers {offered}")
 
 
 def trajectory(msg) -> tuple[dict[str, float], float]:

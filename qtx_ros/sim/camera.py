@@ -10,7 +10,6 @@ from qtx_ros.sim import gl
 
 LOOK_AT = (0.0, 0.68, 0.17)  # [m]
 DISTANCE, AZIMUTH, ELEVATION = 0.95, 125.0, -32.0  # [m], [deg], [deg]
-FRAME_ID = "camera_front_optical_frame"
 
 
 class SceneCamera:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 
 class Pacer:
-    """Says how many steps are due. Late steps are made up for a few at a time; what cannot be made up is dropped."""
+    """Says how many steps are due. A little lateness is made up for; what is more is given up.
 
-    def __init__(self, period_ns: int, now_ns: int, at_once: int = 2, max_behind_ns: int = 100_000_000) -> None:
+    Making up for much would squeeze camera frames together, and whoever answers each of them would be rushed.
+    """
+
+    def __init__(self, period_ns: int, now_ns: int, at_once: int = 2, max_behind_ns: int = 20_000_000) -> None:
         """At most `at_once` steps per call; what is then further behind than `max_behind_ns` is dropped."""
         self._period, self._at_once, self._max_behind = period_ns, at_once, max_behind_ns
         self.restart(now_ns)

@@ -109,3 +109,10 @@ def test_the_experts_commands_over_the_wire_earn_the_reward_once(sim):
     assert sum(event.reward for event in events) == 1.0
     assert events[-1].terminal and events[-1].success
     assert "open the drawer" in log
+
+
+def test_a_robot_with_other_topics_is_refused():
+    process = start("sim", "--robot", "six_joint")
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert b"robot 'six_joint': cameras are" in output and b"Traceback" not in output

@@ -9,7 +9,7 @@ def test_steps_follow_the_clock_however_often_it_is_asked():
 
 
 def test_a_late_call_is_made_up_for_without_a_burst():
-    pacer = Pacer(10 * MS, now_ns=0, at_once=2)
+    pacer = Pacer(10 * MS, now_ns=0, at_once=2, max_behind_ns=100 * MS)
     assert [pacer.due(51 * MS)[0] for _ in range(4)] == [2, 2, 1, 0]
 
 
