@@ -56,11 +56,15 @@ class Policy:
         return cls(load_bundle(folder), device, threads)
 
     @property
+    def provider(self) -> str:
+        """ONNX Runtime's execution provider of the tick."""
+        return self._tick.session.get_providers()[0]
+
+    @property
     def device_line(self) -> str:
         """One line for the log: what runs where."""
-        provider = self._tick.session.get_providers()[0]
         version = onnxruntime.__version__
-        return f"policy {self.manifest.name!r} runs on {self._tick.device} ({provider}, ONNX Runtime {version})"
+        return f"policy {self.manifest.name!r} runs on {self._tick.device} ({self.provider}, ONNX Runtime {version})"
 
     def reset(self) -> None:
         """Forget all frames: the next `act` is the first of an episode."""

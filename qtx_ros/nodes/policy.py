@@ -82,7 +82,8 @@ class _Spinner(threading.Thread):
         except ros.ExternalShutdownException:
             pass
         except BaseException as error:
-            self._error = error
+            if not self._stop_event.is_set():  # rclpy's executor may trip over its own end
+                self._error = error
         self._stop_event.set()
 
     def result(self) -> int:

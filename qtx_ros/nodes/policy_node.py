@@ -119,7 +119,7 @@ class PolicyNode(ros.LifecycleNode):
         self.pilot = Pilot(policy, values.max_step)
         self.instruction = values.instruction
         self.aligner, self._ticker = Aligner(self.spec), Ticker(self.spec)
-        self.health = Health(policy.device_line, self.spec.period_ns)
+        self.health = Health(policy.provider, self.spec.period_ns)
         # An observation older than this must not move the robot any more.
         self._patience = max(2 * self.spec.period_ns, *(round(c.max_age * 1e9) for c in self.spec.cameras))
         self.get_logger().info(policy.device_line)

@@ -112,9 +112,10 @@ def _pixels(camera, picture: np.ndarray) -> dict:
 
 
 class Spinner:
-    """Runs the callbacks of nodes on threads of their own until closed."""
+    """Runs the callbacks of nodes on threads of their own; ends the nodes when closed."""
 
     def __init__(self, context: ros.Context, *nodes) -> None:
+        self._nodes, self._closing = nodes, False
         self.executor = ros.MultiThreadedExecutor(num_threads=4, context=context)
         for node in nodes:
             self.executor.add_node(node)
@@ -126,11 +127,17 @@ class Spinner:
             self.executor.spin()
         except ros.ExternalShutdownException:
             pass
+        except Exception:
+            if not self._closing:  # rclpy's executor may trip over its own end
+                raise
 
     def close(self) -> None:
+        self._closing = True
         self.executor.shutdown()
         self._thread.join(10)
         assert not self._thread.is_alive()
+        for node in self._nodes:
+            node.destroy_node()
 
 
 def wait(condition, seconds: float = 20.0) -> bool:

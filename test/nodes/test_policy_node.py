@@ -12,17 +12,15 @@ from qtx_ros.nodes.policy_node import PolicyNode
 from qtx_ros.preprocess import from_bins
 from qtx_ros.spec import Spec
 
-DOMAIN = 71
 TEXT = "open the drawer"
 ARM = "arm_controller/joint_trajectory"
 SUCCESS, FAILURE = ros.TransitionCallbackReturn.SUCCESS, ros.TransitionCallbackReturn.FAILURE
 
 
 @pytest.fixture
-def context(monkeypatch):
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+def context():
     context = ros.Context()
-    ros.init(args=[], context=context, domain_id=DOMAIN)
+    ros.init(args=[], context=context)
     yield context
     ros.try_shutdown(context=context)
 
@@ -49,13 +47,20 @@ def pair(context, tmp_path, spec):
 
 @pytest.fixture
 def driving(pair):
-    """A node that has made a few decisions."""
+    """A node that makes decisions."""
     node, robot = pair
     robot.say(TEXT)
     assert node.trigger_configure() == SUCCESS
     assert node.trigger_activate() == SUCCESS
-    assert wait(lambda: len(robot.choices()) > 3 and robot.commands[ARM])
+    begin(robot)
     return node, robot
+
+
+def begin(robot):
+    """Wait for decisions, and forget the holds until all topics had found each other."""
+    assert wait(lambda: robot.choices() and robot.commands[ARM])
+    robot.decisions.clear()
+    assert wait(lambda: len(robot.choices()) > 3)
 
 
 def test_nothing_is_commanded_before_activation(pair):
@@ -202,7 +207,7 @@ def test_a_network_that_hangs_makes_the_robot_hold_meanwhile(context, tmp_path, 
     node, robot, spinner = make(context, tmp_path, spec, instruction=TEXT)
     node.trigger_configure()
     node.trigger_activate()
-    assert wait(lambda: robot.commands[ARM])
+    begin(robot)
     choose = node.pilot.choose
     monkeypatch.setattr(node.pilot, "choose", lambda o: wait(lambda: len(robot.holds()) > 2) and choose(o))
     assert wait(lambda: len(robot.holds()) > 2)

@@ -1,4 +1,3 @@
-import os
 import signal
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from tiny_bundle import write_tiny_bundle
 from qtx_ros import ros
 from qtx_ros.spec import Spec
 
-DOMAIN = 72
 ARM = "arm_controller/joint_trajectory"
 
 
@@ -21,10 +19,9 @@ def start():
     started = []
 
     def start(*arguments):
-        environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
         command = [sys.executable, "-m", "qtx_ros", "policy", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        started.append(subprocess.Popen(command, env=environment, **pipes))
+        started.append(subprocess.Popen(command, **pipes))
         return started[-1]
 
     yield start
@@ -34,10 +31,9 @@ def start():
 
 
 @pytest.fixture
-def robot(monkeypatch):
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+def robot():
     context = ros.Context()
-    ros.init(args=[], context=context, domain_id=DOMAIN)
+    ros.init(args=[], context=context)
     robot = Robot(patient(Spec.load("sawyer_sim"), 2.0), context, policy="/arm/driver")
     spinner = Spinner(context, robot.node)
     yield robot
