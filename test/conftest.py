@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from qtx_ros import ros
+
 os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,8 +25,6 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture
 def ros_context():
     """The default context, initialised without arguments and shut down after the test."""
-    from qtx_ros import ros
-
     ros.init(args=[])
     yield ros.get_default_context()
     ros.try_shutdown()
@@ -33,8 +33,6 @@ def ros_context():
 @pytest.fixture
 def spin_until(ros_context) -> Iterator[Callable]:
     """`spin_until(predicate, *nodes, timeout=10)`: spin the nodes until the predicate holds; fails when it never does."""
-    from qtx_ros import ros
-
     executor = ros.SingleThreadedExecutor()
 
     def spin(predicate: Callable[[], bool], *nodes, timeout: float = 10.0) -> None:
@@ -77,10 +75,11 @@ def module_spawn() -> Iterator[Callable[..., subprocess.Popen]]:
 def _spawner() -> Iterator[Callable[..., subprocess.Popen]]:
     started: list[subprocess.Popen] = []
 
-    def start(*arguments: str, **options) -> subprocess.Popen:
+    def start(*arguments: str, backend: str | None = None, **options) -> subprocess.Popen:
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT} | options
         command = [sys.executable, *map(str, arguments)]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]])}
+        environment |= {"QTX_ROS_BACKEND": backend} if backend else {}
         started.append(subprocess.Popen(command, start_new_session=True, **{"env": environment} | options))
         return started[-1]
 

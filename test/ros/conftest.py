@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from pathlib import Path
 
 import pytest
 
+from qtx_ros import ros
+
 PEER = Path(__file__).with_name("peer.py")
 
 
-@pytest.fixture(scope="module")
-def peer(module_spawn):
+def peer_backends() -> list[str]:
+    """Ours; where ROS 2 runs on Cyclone DDS and the wheel is installed, the other backend too: real interoperation."""
+    if ros.BACKEND == "dds" and os.environ.get("QTX_ROS_BACKEND") != "dds":
+        return ["dds"]
+    try:
+        from rclpy.utilities import get_rmw_implementation_identifier as middleware
+    except ImportError:
+        return [ros.BACKEND]
+    both = importlib.util.find_spec("cyclonedds") and middleware() == "rmw_cyclonedds_cpp"
+    return ["dds", "rclpy"] if both else [ros.BACKEND]
+
+
+@pytest.fixture(scope="module", params=peer_backends())
+def peer(request, module_spawn):
     """`/far/peer` in a process of its own, up and running."""
-    process = module_spawn(PEER)
+    process = module_spawn(PEER, backend=request.param)
     assert process.stdout.readline() == "up\n", process.stderr.read()
-    return process
+    yield process
+    process.terminate()
+    process.wait(10)
 
 
 @pytest.fixture
 def near(ros_context):
     """A node of this process in the peer's namespace."""
-    from qtx_ros import ros
-
     node = ros.Node("near", namespace="/far")
     yield node
     node.destroy_node()
@@ -30,8 +46,6 @@ def near(ros_context):
 @pytest.fixture
 def ask(near, spin_until):
     """`ask("std_srvs/srv/Trigger", "name", **request) -> response`, through the wire."""
-    from qtx_ros import ros
-
     def call(kind: str, name: str, **fields):
         srv = ros.service(kind)
         client = near.create_client(srv, name)

@@ -10,7 +10,7 @@ from qtx_ros import ros
 
 LATCHED = ros.QoSProfile(depth=1, durability=ros.DurabilityPolicy.TRANSIENT_LOCAL)
 BEST_EFFORT = ros.QoSProfile(depth=5, reliability=ros.ReliabilityPolicy.BEST_EFFORT)
-OUTCOMES = {outcome.name: outcome for outcome in ros.TransitionCallbackReturn}
+OUTCOMES = {name: getattr(ros.TransitionCallbackReturn, name) for name in ("SUCCESS", "FAILURE", "ERROR")}
 
 
 class Peer(ros.LifecycleNode):
