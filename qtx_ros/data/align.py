@@ -192,8 +192,8 @@ class Ticker:
     """When to decide: a fixed grid, or the frames of one camera thinned to the spec's rate.
 
     Grid: t0 + k·period, t0 the latest first-message time among the required topics. Camera: the receive times of its
-    frames, thinned to the rate. A frame ticks when it is due, or up to a quarter of a period early; what is due moves on by
-    one period and follows the camera's own pace slowly, so that neither jitter nor a late frame costs the next one.
+    frames, thinned to the rate. A frame ticks when it is due, or up to a quarter of a period early; what is due moves
+    on by one period and follows the camera's own pace slowly, so that neither jitter nor a late frame costs the next.
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -217,7 +217,7 @@ class Ticker:
 
     def _frame(self, receive_ns: int) -> bool:
         late = receive_ns - self._due
-        if self._last is None or not -2 * self._period < late < self._period:  # the first one, a gap, or a clock that jumped
+        if self._last is None or not -2 * self._period < late < self._period:  # the first, a gap, a clock that jumped
             late, self._due = 0, receive_ns
         if late < -self._period // 4:
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -26,6 +27,7 @@ class _Step:
     state: np.ndarray
     ages: list[float]
     action: np.ndarray | None
+    problems: tuple[str, ...]  # why it is invalid
     outcome: Outcome | None = None
 
     @property
@@ -44,7 +46,7 @@ class EpisodeBuilder:
         self._aligner, self._ticker = Aligner(spec), Ticker(spec)
         self._open: tuple[int, Observation | None] | None = None
         self._steps: list[_Step] = []
-        self._problems: dict[str, list] = {}
+        self._skipped: tuple[str, ...] = ()  # problems of the newest step before the first valid one
         self._offsets: dict[str, list[int]] = defaultdict(list)
         self._end = 0
         self.instruction = ""  # the last one heard
@@ -79,24 +81,19 @@ class EpisodeBuilder:
         if self._open is None:
             return
         tick, observation = self._open
-        seen = observation is not None and not observation.problems
-        action = self._aligner.action(tick, next_ns) if seen else None
-        self._note(observation, action)
-        if self._steps or action is not None:
-            state = np.full(len(self.spec.state_names), np.nan) if action is None else observation.state
-            self._steps.append(_Step(tick, next_ns, state, _ages(self.spec, observation), action))
-            self._writer.add(observation.frames if action is not None else None)
-
-    def _note(self, observation: Observation | None, action: np.ndarray | None) -> None:
-        """Count why steps are invalid; alike sentences are one entry under the first of them."""
-        if action is not None:
+        problems = self._silent() if observation is None else observation.problems
+        action = None if problems else self._aligner.action(tick, next_ns)
+        if action is None and not problems:
+            problems = ("no command followed the observation within the step",)
+        if not self._steps and action is None:
+            self._skipped = problems
             return
-        if observation is None:
-            problems: Iterable[str] = (f"camera {self.spec.tick!r} sent no frame for longer than its max_age",)
-        else:
-            problems = observation.problems or ("no command followed the observation within the step",)
-        for problem in problems:
-            self._problems.setdefault(re.sub(r"-?\d+ ms", "", problem), [problem, 0])[1] += 1
+        state = np.full(len(self.spec.state_names), np.nan) if action is None else observation.state
+        self._steps.append(_Step(tick, next_ns, state, _ages(self.spec, observation), action, problems))
+        self._writer.add(observation.frames if action is not None else None)
+
+    def _silent(self) -> tuple[str, ...]:
+        return (f"camera {self.spec.tick!r} sent no frame for longer than its max_age",)
 
     def finish(self, label: str) -> tuple[Columns, dict]:
         """The columns of the episode and its facts: label, terminated, truncated, and why steps are invalid.
@@ -112,10 +109,9 @@ class EpisodeBuilder:
         steps = self._steps[: facts.pop("stop")]
         while steps and not steps[-1].valid:
             steps.pop()
-        invalid = {sentence: count for sentence, count in self._problems.values()}
         if not steps:
-            raise QtxError(f"no valid step: {'; '.join(invalid) or 'the required topics never came together'}")
-        return self._columns(steps, facts["label"]), {**facts, "invalid": invalid}
+            raise QtxError(f"no valid step: {'; '.join(self._skipped) or 'the required topics never came together'}")
+        return self._columns(steps, facts["label"]), {**facts, "invalid": count_alike(s.problems for s in steps)}
 
     def _check_clocks(self) -> None:
         for stream in (*self.spec.cameras, *self.spec.states):
@@ -154,6 +150,14 @@ def judge(outcomes: list[Outcome], label: str) -> dict:
     cut = last is not None and outcomes[last].truncated and label != "success"
     stop = len(outcomes) if last is None else last + 1
     return {"label": label, "stop": stop, "terminated": bool(label), "truncated": bool(not label or cut)}
+
+
+def count_alike(problems: Iterable[Iterable[str]]) -> dict[str, int]:
+    """How often each sentence stands there; sentences that differ in milliseconds only count as the first of them."""
+    counts: dict[str, list] = {}
+    for sentence in itertools.chain.from_iterable(problems):
+        counts.setdefault(re.sub(r"-?\d+ ms", "", sentence), [sentence, 0])[1] += 1
+    return {sentence: count for sentence, count in counts.values()}
 
 
 def _ages(spec: Spec, observation: Observation | None) -> list[float]:

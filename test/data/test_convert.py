@@ -88,6 +88,7 @@ def test_a_camera_gap_makes_invalid_steps_and_is_never_filled(tmp_path):
     assert np.isnan(columns.action[hole]).all() and np.isnan(columns.state[hole]).all()
     with pytest.raises(QtxError, match="invalid and has no frame"):
         stored.frame("front", int(np.flatnonzero(hole)[0]))
+    assert list(stored.manifest["invalid"].values()) == [hole.sum()]
     assert "no frame for longer" in " ".join(stored.manifest["invalid"])
 
 
@@ -111,6 +112,18 @@ def test_any_plain_bag_converts_alike(tmp_path, storage, mode):
     for name in ("state", "action", "tick", "valid", "reward"):
         assert (getattr(first.columns, name) == getattr(second.columns, name)).all()
     assert (first.frame("front", 3) == second.frame("front", 3)).all()
+
+
+def test_what_comes_later_changes_no_earlier_observation(tmp_path):
+    """No leak from the future: a recording cut short has the same steps as the whole one, up to the cut."""
+    short = replace(SCRIPT, seconds=1.2, success_at=None)
+    run([write_bag(tmp_path, "a", short), write_bag(tmp_path, "b", replace(short, seconds=2.0))], tmp_path / "set")
+    cut, whole = (episode(tmp_path / "set", i) for i in range(2))
+    count = len(cut) - 2  # the last steps have no whole period behind them
+    assert count > 15
+    for name in ("tick", "state", "action", "age"):
+        assert (getattr(cut.columns, name)[:count] == getattr(whole.columns, name)[:count]).all()
+    assert all((cut.frame("front", i) == whole.frame("front", i)).all() for i in range(count))
 
 
 def test_topics_under_a_namespace_are_found(tmp_path):
