@@ -32,7 +32,7 @@ def ros_context():
 
 @pytest.fixture
 def spin_until(ros_context) -> Iterator[Callable]:
-    """`spin_until(predicate, *nodes, timeout=10)`: spin the nodes until the predicate holds; fails when it never does."""
+    """`spin_until(predicate, *nodes, timeout=10)`: spin the nodes until the predicate holds, or fail."""
     executor = ros.SingleThreadedExecutor()
 
     def spin(predicate: Callable[[], bool], *nodes, timeout: float = 10.0) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 from qtx_ros import ros
-from pathlib import Path
 
 PEER = Path(__file__).with_name("peer.py")
 
@@ -23,7 +23,8 @@ def test_the_peer_is_in_the_graph(peer, near, spin_until) -> None:
 
 
 def test_endpoints_name_node_type_and_qos(peer, near, spin_until) -> None:
-    spin_until(lambda: near.count_publishers("image") == 1 and ("peer", "/far") in near.get_node_names_and_namespaces(), near)
+    spin_until(lambda: ("peer", "/far") in near.get_node_names_and_namespaces(), near)
+    spin_until(lambda: near.count_publishers("image") == 1, near)
     (info,) = near.get_publishers_info_by_topic("image")
     assert (info.node_name, info.node_namespace, info.topic_type) == ("peer", "/far", "sensor_msgs/msg/Image")
     assert info.qos_profile.reliability == ros.ReliabilityPolicy.BEST_EFFORT

@@ -57,7 +57,8 @@ def test_a_late_subscriber_gets_the_latched_message(peer, near, spin_until) -> N
 def test_incompatible_qos_is_said_on_both_sides(peer, near, spin_until, capfd) -> None:
     log, got = [], []
     log_qos = ros.QoSProfile(depth=100, durability=ros.DurabilityPolicy.TRANSIENT_LOCAL)
-    near.create_subscription(ros.message("rcl_interfaces/msg/Log"), "/rosout", lambda m: log.append((m.name, m.msg)), log_qos)
+    rosout = ros.message("rcl_interfaces/msg/Log")
+    near.create_subscription(rosout, "/rosout", lambda m: log.append((m.name, m.msg)), log_qos)
     near.create_subscription(String, "chat", got.append, LATCHED)  # the peer offers volatile only
     spin_until(lambda: len([text for _, text in log if "incompatible QoS" in text]) == 2, near)
     texts = dict(log)
