@@ -6,7 +6,6 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -185,17 +184,20 @@ def definition(type: str) -> tuple[str, str]:
 def write_bag(folder: Path, name: str, script: Script) -> Path:
     """Write a recording as our recorder would; with `script.contract` also its marks."""
     writer = BagWriter(folder, name)
-    items = list(script_messages(script))
-    if script.contract:
-        items = [_mark(script, name, 1, items[0].receive_ns), *items, _mark(script, name, 2, items[-1].receive_ns)]
-    for item in items:
+    for item in marked_messages(script, name) if script.contract else script_messages(script):
         writer.add_topic(item.topic, item.type, *definition(item.type), [qos_profile()])
         writer.write(item.topic, item.receive_ns, item.data)
     return writer.close()
 
 
+def marked_messages(script: Script, episode: str) -> list[Message]:
+    """The messages of a recording between the marks of an episode."""
+    items = list(script_messages(script))
+    return [_mark(script, episode, 1, items[0].receive_ns), *items, _mark(script, episode, 2, items[-1].receive_ns)]
+
+
 def _mark(script: Script, name: str, event: int, receive_ns: int) -> Message:
-    fields = SimpleNamespace(event=event, episode=name, instruction=script.instruction).__dict__
+    fields = {"event": event, "episode": name, "instruction": script.instruction}
     fields |= {"contract": script.spec.to_json()} if event == 1 else {"label": script.label}
     type = "qtx_ros/msg/EpisodeEvent"
     data = TYPES.serialize_cdr(build(type, fields), type)

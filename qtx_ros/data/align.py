@@ -19,7 +19,7 @@ import numpy as np
 from qtx_ros.data import messages
 from qtx_ros.errors import QtxError
 from qtx_ros.preprocess import resize
-from qtx_ros.spec import Camera, Spec, StateStream
+from qtx_ros.spec import Camera, EventStream, Spec, StateStream
 
 KEEP_FRAMES_NS = 500_000_000  # images older than this are forgotten, or older than two ticks
 KEEP_NS = 10_000_000_000  # everything else
@@ -172,7 +172,7 @@ class Aligner:
         )
 
 
-def clock_problem(spec: Spec, stream: Camera | StateStream, offsets: Iterable[int]) -> str | None:
+def clock_problem(spec: Spec, stream: Camera | StateStream | EventStream, offsets: Iterable[int]) -> str | None:
     """A sentence if the median of receive time minus header stamp [ns] lies outside the spec's `clock_offset`."""
     offsets = list(offsets)
     if len(offsets) < OFFSET_NEEDED:
@@ -259,8 +259,10 @@ def _moment(entry: _Entry) -> int:
     return entry.received if entry.stamp is None else min(entry.stamp, entry.received)
 
 
-def _who(stream: Camera | StateStream) -> str:
-    return f"camera {stream.name!r}" if isinstance(stream, Camera) else f"state {stream.topic!r}"
+def _who(stream: Camera | StateStream | EventStream) -> str:
+    if isinstance(stream, Camera):
+        return f"camera {stream.name!r}"
+    return f"{'state' if isinstance(stream, StateStream) else 'event topic'} {stream.topic!r}"
 
 
 def _age_problem(stream: Camera | StateStream, entry: _Entry | None, tick_ns: int) -> str | None:

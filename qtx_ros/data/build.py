@@ -114,7 +114,7 @@ class EpisodeBuilder:
         return self._columns(steps, facts["label"]), {**facts, "invalid": count_alike(s.problems for s in steps)}
 
     def _check_clocks(self) -> None:
-        for stream in (*self.spec.cameras, *self.spec.states):
+        for stream in (*self.spec.cameras, *self.spec.states, self.spec.events):
             if problem := clock_problem(self.spec, stream, self._offsets[stream.topic]):
                 raise QtxError(problem)
 

@@ -137,7 +137,7 @@ def _convert_episode(bag: Bag, mark: Mark, name: str, source: str, options: Opti
     if mark.contract and not options.any_contract and Spec.from_json(mark.contract).digest() != options.spec.digest():
         raise QtxError(f"{bag.path} was recorded with another robot description, name one with --robot")
     done = options.out / name / "manifest.json"
-    if done.exists() and (manifest := read_json(done))["source"]["key"] == key:
+    if done.exists() and (manifest := read_json(done)).get("source", {}).get("key") == key:
         return _row(bag, name, manifest, "unchanged", time.perf_counter() - started)
     writer = EpisodeWriter(options.out, name, options.spec, options.codec)
     try:
@@ -183,8 +183,8 @@ def _free(out: Path, name: str, bag: Path, source: str) -> str:
     path = out / name / "manifest.json"
     if not path.exists():
         return name
-    other = read_json(path)["source"]
-    ours = other["bag"] == str(bag.resolve()) or other["key"]["sha256"] == source
+    other = read_json(path).get("source", {})
+    ours = other.get("bag") == str(bag.resolve()) or other.get("key", {}).get("sha256") == source
     return name if ours else f"{name}-{_short(bag)}"
 
 

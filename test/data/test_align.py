@@ -234,7 +234,8 @@ def test_a_silent_ticking_camera_owes_ticks():
 
 
 @pytest.mark.parametrize(
-    ("camera_hz", "jitter_ms", "expected_hz"), [(10, 15, 10), (10.2, 10, 10.2), (9.8, 10, 9.8), (15, 10, 10), (30, 5, 10)]
+    ("camera_hz", "jitter_ms", "expected_hz"),
+    [(10, 15, 10), (10.2, 10, 10.2), (9.8, 10, 9.8), (15, 10, 10), (30, 5, 10)],
 )
 def test_camera_ticks_keep_the_rate_whatever_the_camera_does(camera_hz, jitter_ms, expected_hz):
     ticker, delays = Ticker(spec(tick="front", rate=10.0)), np.abs(np.random.default_rng(0).normal(0, jitter_ms, 1000))

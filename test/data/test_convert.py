@@ -9,9 +9,9 @@ import pytest
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
 from qtx_ros import cli
-from qtx_ros.bench.bags import START_NS, TYPES, Script, definition, script_messages, write_bag
+from qtx_ros.bench.bags import START_NS, TYPES, Script, definition, marked_messages, script_messages, write_bag
 from qtx_ros.data.align import Outcome
-from qtx_ros.data.bag import add_label
+from qtx_ros.data.bag import BagWriter, add_label
 from qtx_ros.data.build import judge
 from qtx_ros.data.convert import Options, convert, find_bags
 from qtx_ros.data.dataset import Dataset, Windows
@@ -177,10 +177,35 @@ def test_a_flipped_byte_is_found(tmp_path):
     assert not [p for p in (tmp_path / "set").iterdir() if p.name != "dataset.json"]
 
 
-def test_a_clock_that_is_ahead_is_refused(tmp_path):
-    bag = write_bag(tmp_path, "bag", replace(SCRIPT, clock_ahead={"camera/image_raw": 0.5}))
-    row = run(bag, tmp_path / "set")[0]
-    assert row.status == "failed" and "camera 'front' has a clock ahead of the receiver's" in row.reason
+@pytest.mark.parametrize(
+    ("topic", "ahead", "said"),
+    [
+        ("camera/image_raw", 0.5, "camera 'front' has a clock ahead of the receiver's"),
+        ("joint_states", -2.0, "state 'joint_states' has a clock behind the receiver's"),
+        ("step_event", -2.0, "event topic 'step_event' has a clock behind the receiver's"),
+    ],
+)
+def test_a_clock_that_is_off_is_refused(tmp_path, topic, ahead, said):
+    row = run(write_bag(tmp_path, "bag", replace(SCRIPT, clock_ahead={topic: ahead})), tmp_path / "set")[0]
+    assert row.status == "failed" and said in row.reason
+
+
+def test_a_bag_with_several_marked_episodes_gives_several(tmp_path):
+    """As `ros2 bag record --all` leaves it when the recorder was driven beside it."""
+    parts = [
+        replace(SCRIPT, instruction="open", start_ns=START_NS),
+        replace(SCRIPT, instruction="close", start_ns=START_NS + 10**10, label="failure", success_at=None),
+    ]
+    writer = BagWriter(tmp_path, "all")
+    for number, part in enumerate(parts):
+        for item in marked_messages(part, f"episode{number}"):
+            writer.add_topic(item.topic, item.type, *definition(item.type), [])
+            writer.write(item.topic, item.receive_ns, item.data)
+    rows = run(writer.close(), tmp_path / "set")
+    assert [(row.episode, row.label) for row in rows] == [("all.episode0", "success"), ("all.episode1", "failure")]
+    manifests = [e.manifest for e in Dataset.open(tmp_path / "set").episodes]
+    assert [m["instruction"] for m in manifests] == ["open", "close"]
+    assert episode(tmp_path / "set", 1).columns.tick[0] > START_NS + 10**10
 
 
 def test_a_missing_or_wrong_topic_is_named(tmp_path):

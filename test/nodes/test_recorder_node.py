@@ -206,6 +206,29 @@ def test_an_episode_by_topic_and_a_label_afterwards(robot, recorder, folder):
     assert (mark.instruction, mark.label) == ("open the drawer", "failure")
 
 
+def test_topics_that_appear_later_are_recorded_too(robot, tmp_path):
+    process = Process(tmp_path, "--all")
+    try:
+        robot.wait(lambda: all(p.get_subscription_count() for p in robot.publishers.values()))
+        episode = robot.call("start").episode
+        late = robot.publisher("std_msgs/msg/Float64MultiArray", "nobody/knew", BEST_EFFORT)
+        robot.wait(late.get_subscription_count)
+        for value in range(5):
+            late.publish(ros.message("std_msgs/msg/Float64MultiArray")(data=[float(value)]))
+        robot.wait(lambda: "/nobody/knew" in (robot.statuses[-1].topics if robot.statuses else ()))
+        path = robot.call("stop", label="success").path
+        with AnyReader([Path(path)]) as reader:
+            values = [
+                reader.deserialize(data, c.msgtype).data[0]
+                for c, _, data in reader.messages([c for c in reader.connections if c.topic == "/nobody/knew"])
+            ]
+            assert values == [0, 1, 2, 3, 4] and Path(path).name == episode
+            assert "/rosout" not in reader.topics
+        robot.node.destroy_publisher(late)
+    finally:
+        process.end()
+
+
 def test_discard_leaves_nothing(robot, recorder, folder):
     before = sorted(folder.iterdir())
     assert robot.call("start").success
