@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from qtx_ros.data.dataset import write_index
 from qtx_ros.data.episode import Columns, write_episode
@@ -11,6 +12,7 @@ from qtx_ros.model.policy import ModelConfig
 from qtx_ros.preprocess import bin_values
 from qtx_ros.spec import ActionDimension, Camera, CommandStream, Spec, StateStream
 
+torch.set_num_threads(1)
 SMALL = ModelConfig(channels=(4, 8), grid=1, cell=2, width=16, heads=2, decoder_layers=1, text_width=8)
 
 

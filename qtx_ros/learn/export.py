@@ -80,9 +80,10 @@ def write_graphs(model, spec, folder: Path) -> None:
 def export_steps(run_folder: str | Path, folder: str | Path) -> tuple[Path, list[Path]]:
     """The tick cut into one graph before the decoder and one per action dimension, for `qtx bench tick`.
 
-    `context.onnx` takes the inputs of `tick.onnx` and returns `ring_out` and `context_key_i`, `context_value_i` of each
-    decoder block. `step_d.onnx` takes those, and from the second dimension on `previous` (the bin before, int64 [1])
-    and `past_key_i`, `past_value_i`; it returns `bin`, `q` and `kept_key_i`, `kept_value_i`, the next step's past.
+    `context.onnx` takes the inputs of `tick.onnx` and returns `ring_out`, `start`, and `context_key_i`,
+    `context_value_i` of each decoder block. `step_d.onnx` takes the last three, and from the second dimension on
+    `previous` (the bin before, int64 [1]) and `past_key_i`, `past_value_i`; it returns `bin`, `q` and `kept_key_i`,
+    `kept_value_i`, the next step's past.
     """
     from qtx_ros.learn import graphs
 

@@ -73,14 +73,14 @@ class ContextGraph(RingGraph):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """ring_out, then key and value per block."""
-        return ("ring_out", *_names("context", len(self.model.decoder.blocks)))
+        """ring_out, the decoder's start token, then key and value per block."""
+        return ("ring_out", "start", *_names("context", len(self.model.decoder.blocks)))
 
     def forward(self, frames: Tensor, state: Tensor, ring: Tensor, first: Tensor, features: Tensor) -> tuple:
         ring_out = super().forward(frames, state, ring, first, features)
         context = self.model.context(ring_out[None])
         pairs = [block.cross_attention.keys_values(context) for block in self.model.decoder.blocks]
-        return ring_out, *(tensor for pair in pairs for tensor in pair)
+        return ring_out, self.model.decoder.start_token(context), *(tensor for pair in pairs for tensor in pair)
 
 
 class StepGraph(nn.Module):
@@ -92,10 +92,10 @@ class StepGraph(nn.Module):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The bin before (absent for the first dimension), keys and values of the context and of the steps before."""
+        """Start token, keys and values of the context; after the first dimension the bin before and the past's."""
         count = len(self.decoder.blocks)
         before = ("previous", *_names("past", count)) if self.index else ()
-        return (*_names("context", count), *before)
+        return ("start", *_names("context", count), *before)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -104,12 +104,10 @@ class StepGraph(nn.Module):
 
     def forward(self, *tensors: Tensor) -> tuple:
         count = 2 * len(self.decoder.blocks)
-        context, rest = _pairs(tensors[:count]), tensors[count:]
+        token, context, rest = tensors[0], _pairs(tensors[1 : count + 1]), tensors[count + 1 :]
+        past = _pairs(rest[1:]) if self.index else [None] * len(context)
         if self.index:
-            token = self.decoder.bin_embedding(rest[0] + self.decoder.offset[self.index - 1])[:, None]
-            past = _pairs(rest[1:])
-        else:
-            token, past = self.decoder.start[None, None], [None] * len(context)
+            token = token + self.decoder.bin_embedding(rest[0] + self.decoder.offset[self.index - 1])[:, None]
         q, kept = self.decoder.step(token, self.index, past, context)
         return q.argmax(-1), q, *(tensor for pair in kept for tensor in pair)
 
@@ -140,6 +138,7 @@ def step_examples(model: QTransformer) -> list[Example]:
         graph = StepGraph(model, i)
         lengths = {name: i if name.startswith("past") else context for name in graph.inputs}
         example = {name: torch.randn(1, heads, length, width) for name, length in lengths.items()}
+        example["start"] = torch.randn(1, 1, model.config.width)
         examples.append({**example, **({"previous": torch.zeros(1, dtype=torch.int64)} if i else {})})
     return examples
 

@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 import platform
 import shlex
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +41,7 @@ def main(args: argparse.Namespace) -> int:
     dataset = open_dataset(args.dataset, config, args.verify)
     described = describe(dataset, args.dataset)
     if run is None:
-        run = checkpoint.create_run(folder, dataset.spec, config, {**described, "command": _command()}, args.seed)
+        run = checkpoint.create_run(folder, dataset.spec, config, {**described, "command": _command(args)}, args.seed)
     _check_same(run, described, dataset)
     trainer = Trainer(run.spec, config, run.seed)
     windows = open_windows(dataset, config)
@@ -97,8 +96,10 @@ def _check_same(run: checkpoint.Run, described: dict, dataset: Dataset) -> None:
         raise QtxError(f"{run.folder} was trained on other data: {was}, now {now}")
 
 
-def _command() -> str:
-    return shlex.join(["qtx", *sys.argv[1:]])
+def _command(args: argparse.Namespace) -> str:
+    options = {"--config": args.config, "--steps": args.steps, "--method": args.method, "--seed": args.seed}
+    given = [str(part) for option, value in options.items() if value is not None for part in (option, value)]
+    return shlex.join(["qtx", "train", *args.dataset, "-o", args.output, *given])
 
 
 def _parameters(model) -> int:

@@ -12,17 +12,16 @@ class ActionDecoder(nn.Module):
     """Q_i(context, a_1 … a_{i-1}, ·) for D dimensions with their own number of bins; absent bins are −inf."""
 
     def __init__(
-        self, bins: tuple[int, ...], width: int, heads: int, layers: int, mlp_factor: int, dueling: bool
+        self, bins: tuple[int, ...], context: int, width: int, heads: int, layers: int, mlp_factor: int, dueling: bool
     ) -> None:
         super().__init__()
         count, widest = len(bins), max(bins)
-        self.start = nn.Parameter(torch.randn(width) * 0.02)
-        self.position = nn.Parameter(torch.randn(count, width) * 0.02)
+        self.start = nn.Linear(context * width, width)
+        self.position = nn.Parameter(torch.randn(count, width) * 0.5)
         self.bin_embedding = nn.Embedding(sum(bins[:-1]) or 1, width)
-        nn.init.normal_(self.bin_embedding.weight, std=0.1)
         self.blocks = nn.ModuleList(DecoderBlock(width, heads, mlp_factor) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
-        self.head = nn.Parameter(torch.randn(count, width, widest) * 0.1 / width**0.5)
+        self.head = nn.Parameter(torch.randn(count, width, widest) * 0.3 / width**0.5)
         self.head_bias = nn.Parameter(torch.zeros(count, widest))
         self.value_head = nn.Parameter(torch.zeros(count, width, 1)) if dueling else None
         self.register_buffer("offset", torch.tensor([0, *bins]).cumsum(0)[:count], persistent=False)  # [D]
@@ -32,7 +31,8 @@ class ActionDecoder(nn.Module):
         """Teacher forced: [B, P + 1, M] given context tokens [B, N, W] and the bins taken before, int64 [B, P]."""
         count = bins.shape[1] + 1
         taken = self.bin_embedding(bins + self.offset[: count - 1])  # [B, P, W]
-        x = torch.cat([self.start.expand(len(bins), 1, -1), taken], 1) + self.position[:count]  # [B, P + 1, W]
+        start = self.start_token(context)  # [B, 1, W]
+        x = torch.cat([start, start + taken], 1) + self.position[:count]  # [B, P + 1, W]
         for block in self.blocks:
             x, _ = block(x, block.cross_attention.keys_values(context))
         return self._head(x, 0)
@@ -40,7 +40,7 @@ class ActionDecoder(nn.Module):
     def decode(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Greedy, one dimension after the other, keys and values kept: bins int64 [B, D], Q [B, D], all Q [B, D, M]."""
         context_kv = [block.cross_attention.keys_values(context) for block in self.blocks]
-        x = self.start.expand(len(context), 1, -1)
+        x = start = self.start_token(context)
         past: list[KeysValues | None] = [None] * len(self.blocks)
         bins, q_all = [], []
         for i in range(len(self.position)):
@@ -49,9 +49,13 @@ class ActionDecoder(nn.Module):
             bins.append(best)
             q_all.append(q)
             if i + 1 < len(self.position):
-                x = self.bin_embedding(best + self.offset[i])[:, None]
+                x = start + self.bin_embedding(best + self.offset[i])[:, None]
         taken, values = torch.stack(bins, 1), torch.stack(q_all, 1)
         return taken, values.gather(-1, taken[..., None])[..., 0], values
+
+    def start_token(self, context: Tensor) -> Tensor:
+        """A summary [B, 1, W] of the context tokens [B, N, W]: every dimension starts from it, without attention."""
+        return self.start(context.flatten(1))[:, None]
 
     def step(
         self, x: Tensor, i: int, past: list[KeysValues | None], context: list[KeysValues]

@@ -58,14 +58,20 @@ class QTransformer(nn.Module):
         self.tokens = self.encoder.tokens(len(spec.cameras))
         self.text = TextEncoder(TEXT_BUCKETS, config.text_width)
         self.film = nn.Linear(config.text_width, self.encoder.film_size)
-        self.time_position = nn.Parameter(torch.randn(spec.history, 1, config.width) * 0.02)
-        self.slot_position = nn.Parameter(torch.randn(self.tokens, config.width) * 0.02)
+        self.time_position = nn.Parameter(torch.randn(spec.history, 1, config.width) * 0.3)
+        self.slot_position = nn.Parameter(torch.randn(self.tokens, config.width) * 0.3)
         self.temporal = nn.ModuleList(
             EncoderBlock(config.width, config.heads, config.mlp_factor) for _ in range(config.temporal_layers)
         )
         self.context_norm = nn.LayerNorm(config.width)
         self.decoder = ActionDecoder(
-            self.bins, config.width, config.heads, config.decoder_layers, config.mlp_factor, config.dueling
+            self.bins,
+            spec.history * self.tokens,
+            config.width,
+            config.heads,
+            config.decoder_layers,
+            config.mlp_factor,
+            config.dueling,
         )
 
     @property

@@ -1,0 +1,130 @@
+"""A bundle decides as the network it came from; a graph that does not is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from small_run import small_config, small_spec, write_small_set
+
+from qtx_ros import cli, config
+from qtx_ros.deploy.bundle import load_bundle
+from qtx_ros.deploy.policy import Policy
+from qtx_ros.errors import QtxError
+from qtx_ros.learn import checkpoint, export, graphs, parity
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A trained run with two cameras, three frames of history and different bin counts."""
+    root = tmp_path_factory.mktemp("export")
+    write_small_set(root / "set", small_spec(cameras=2, history=3), instruction="push it")
+    settings = root / "config.json"
+    settings.write_text(json.dumps(config.dump(small_config(steps=30, learning_rate=3e-3))))
+    command = ["train", str(root / "set"), "-o", str(root / "run"), "--config", str(settings), "--seed", "7"]
+    assert cli.main(command) == 0
+    return root / "run"
+
+
+@pytest.fixture(scope="module")
+def bundle(run):
+    folder = run.parent / "bundle"
+    assert cli.main(["export", str(run), "-o", str(folder)]) == 0
+    return folder
+
+
+def test_identical_bins_in_torch_and_onnx_are_counted_and_kept(bundle):
+    found = load_bundle(bundle).manifest.training["parity"]
+    assert found["observations"] == 256 and found["different"] == 0
+    assert found["largest_q_difference"] < 1e-4
+
+
+def test_bundle_says_where_it_comes_from(bundle):
+    manifest = load_bundle(bundle).manifest
+    assert manifest.spec == small_spec(cameras=2, history=3) and manifest.ring == (3, 3, 16)
+    assert manifest.training["seed"] == 7 and manifest.training["step"] == 30
+    assert manifest.training["mix"] == {"push it": {"success": 2, "failure": 2}}
+    card = (bundle / "README.md").read_text()
+    assert "seed 7" in card and "| push it | 2 | 2 |" in card and re.search(r"qtx train .*--seed 7", card)
+
+
+def test_graphs_hold_their_weights(bundle):
+    assert sorted(path.name for path in bundle.iterdir()) == [
+        "README.md", "instruction.onnx", "manifest.json", "tick.onnx"
+    ]  # fmt: skip
+
+
+def test_policy_acts_on_the_bundle_as_the_network_does(bundle, run):
+    policy, opened = Policy.load(bundle, "cpu"), checkpoint.open_run(run)
+    model, _ = export.load_model(opened)
+    torch_side = parity._Torch(model, opened.spec)
+    policy.reset(), policy.instruct("push it")
+    torch_side.start(parity.text_tokens("push it")[None], model.ring_shape)
+    rng = np.random.default_rng(0)
+    for tick in range(5):
+        frames, state = rng.integers(0, 256, (2, 16, 16, 3), np.uint8), rng.normal(size=2).astype(np.float32)
+        choice = policy.act({"camera0": frames[0], "camera1": frames[1]}, state)
+        assert choice.bins.tolist() == torch_side.tick(frames, state, tick == 0)["bins"].tolist()
+
+
+def test_another_network_than_the_graphs_is_refused(bundle, run):
+    opened = checkpoint.open_run(run)
+    model, _ = export.load_model(opened)
+    with torch.no_grad():
+        model.decoder.head_bias += torch.randn_like(model.decoder.head_bias)
+    found = parity.compare(model, opened.spec, bundle, ["push it"])
+    with pytest.raises(QtxError, match=rf"other bins in {found.different} of 256 observations, expected none"):
+        found.check()
+
+
+def test_a_refused_export_leaves_the_old_bundle(run, bundle, monkeypatch):
+    before = (bundle / "manifest.json").read_bytes()
+
+    def write_another(model, spec, folder):
+        for name in ("tick.onnx", "instruction.onnx"):
+            shutil.copy(bundle / name, folder / name)
+        with torch.no_grad():
+            model.decoder.head_bias += torch.randn_like(model.decoder.head_bias)
+
+    monkeypatch.setattr(export, "write_graphs", write_another)
+    with pytest.raises(QtxError, match="other bins"):
+        export.export(run, bundle)
+    assert (bundle / "manifest.json").read_bytes() == before
+    assert not [path for path in bundle.parent.iterdir() if path.name.endswith(".partial")]
+
+
+def test_a_folder_with_other_things_is_not_replaced(run, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(QtxError, match="something else than a bundle"):
+        export.export(run, tmp_path)
+
+
+def test_every_example_input_is_a_tensor_of_its_own(run):
+    opened = checkpoint.open_run(run)
+    model, _ = export.load_model(opened)
+    for example in (graphs.tick_example(model, opened.spec), *graphs.step_examples(model)):
+        assert len({tensor.data_ptr() for tensor in example.values() if tensor.numel()}) == len(example)
+
+
+def test_step_graphs_decide_as_the_one_graph(run, bundle, tmp_path):
+    context_path, step_paths = export.export_steps(run, tmp_path / "steps")
+    context, steps = parity.session(context_path), [parity.session(path) for path in step_paths]
+    tick, manifest = parity.session(bundle / "tick.onnx"), load_bundle(bundle).manifest
+    rng = np.random.default_rng(0)
+    inputs = {
+        name: (rng.integers(0, 256, shape).astype(kind) if kind == "uint8" else rng.normal(size=shape).astype(kind))
+        for name, (kind, shape) in manifest.tick_inputs().items()
+    }
+    given = dict(zip([o.name for o in context.get_outputs()], context.run(None, inputs), strict=True))
+    bins = []
+    for step in steps:
+        wanted = {port.name for port in step.get_inputs()}
+        outputs = step.run(None, {name: value for name, value in given.items() if name in wanted})
+        named = dict(zip([o.name for o in step.get_outputs()], outputs, strict=True))
+        given |= {name.replace("kept", "past"): value for name, value in named.items()} | {"previous": named["bin"]}
+        bins.append(int(named["bin"][0]))
+    assert bins == tick.run(["bins"], inputs)[0].tolist()
