@@ -95,9 +95,10 @@ class Recording:
                 with self._lock:
                     self._waiting -= size
             self._writer.flush(every=FLUSH_SECONDS)
-        except OSError as error:
+        except Exception as error:  # a thread that ended unnoticed would lose everything after it
             self.error = self._refused(error)
 
-    def _refused(self, error: OSError) -> QtxError:
+    def _refused(self, error: Exception) -> QtxError:
         hidden = self.path.with_name(f".{self.path.name}")
-        return QtxError(f"cannot write {self.path}: {error.strerror or error}; what was written before is in {hidden}")
+        reason = getattr(error, "strerror", None) or repr(error)
+        return QtxError(f"cannot write {self.path}: {reason}; what was written before is in {hidden}")

@@ -66,6 +66,13 @@ def test_a_disk_that_refuses_is_an_error_at_the_end_and_losses_are_counted(tmp_p
     assert not bag.path.exists() and (tmp_path / ".bag" / "bag_0.mcap").stat().st_size > 1 << 20
 
 
+def test_a_message_that_cannot_be_written_is_an_error_not_a_silent_end(tmp_path):
+    bag = recording(tmp_path)
+    bag.write("/text", -1, text(10))
+    with pytest.raises(QtxError, match="cannot write"):
+        bag.close()
+
+
 def test_an_aborted_episode_leaves_nothing(tmp_path):
     bag = recording(tmp_path)
     bag.write("/text", START_NS, text(10))
