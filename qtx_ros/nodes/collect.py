@@ -1,15 +1,16 @@
-"""`qtx collect`: records labelled episodes of the simulated robot over its topics, with a running sim and recorder."""
+"""`qtx collect`: records labelled episodes of the simulated robot, with a running sim and recorder, or offline."""
 
 from __future__ import annotations
 
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from pathlib import Path
 
 from qtx_ros import ros
 from qtx_ros.errors import QtxError
 from qtx_ros.nodes.expert_driver import ExpertDriver
+from qtx_ros.nodes.outcome import Outcome, summary
 from qtx_ros.spec import Spec
 
 SETTLED = 2  # frames to wait after a reset: whatever was on its way before it has arrived by then
@@ -24,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first scene, the others count up (default 0)")
     parser.add_argument("--horizon", type=int, default=70, help="ticks until an episode counts as failed (default 70)")
     parser.add_argument("--keep-all", action="store_true", help="keep episodes that end unlike the mix wants")
+    parser.add_argument(
+        "--offline", type=Path, metavar="FOLDER", help="write bags there without ROS topics, faster than real time"
+    )
     parser.add_argument("--timeout", type=float, default=20.0, help="[s] to wait for sim and recorder (default 20)")
     parser.add_argument("--no-record", action="store_true", help="only drive and count, without a recorder")
     parser.add_argument("--robot", default="sawyer_sim", help="robot YAML, or the name of a shipped one (sawyer_sim)")
@@ -38,35 +42,39 @@ def main(args: argparse.Namespace) -> int:
     if args.episodes < 1 or args.horizon < 1:
         raise QtxError(f"episodes is {args.episodes} and horizon {args.horizon}, expected at least 1 of each")
     tasks = [find(text).name for text in args.tasks]
-    ros.init(args=args.ros_args or None)
-    try:
-        node = Collector(Spec.load(args.robot), not args.no_record, args.timeout)
-        kept = collect(node, tasks, args.mix, args.episodes, args.seed, args.horizon, args.keep_all)
-        node.destroy_node()
-    except ros.ExternalShutdownException:
-        raise KeyboardInterrupt from None
-    finally:
-        ros.try_shutdown()
+    spec = Spec.load(args.robot)
+    plan = (tasks, args.mix, args.episodes, args.seed, args.horizon, args.keep_all)
+    if args.offline:
+        from qtx_ros.nodes.offline_collector import OfflineCollector
+
+        kept = collect(OfflineCollector(spec, args.offline), *plan)
+    else:
+        kept = _collect_live(spec, plan, not args.no_record, args.timeout, args.ros_args)
     for task, outcomes in kept.items():
         print(f"{task:22} {summary(outcomes)}")
     return 0
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How one episode ended."""
-
-    seed: int
-    label: str  # success or failure
-    ticks: int
-    kept: bool
-    bag: str  # folder, empty without a recorder
+def _collect_live(spec: Spec, plan: tuple, recording: bool, timeout: float, ros_args: list) -> dict:
+    ros.init(args=ros_args or None)
+    try:
+        node = Collector(spec, recording, timeout)
+        kept = collect(node, *plan)
+        node.destroy_node()
+        return kept
+    except ros.ExternalShutdownException:
+        raise KeyboardInterrupt from None
+    finally:
+        ros.try_shutdown()
 
 
 def collect(
-    node: Collector, tasks: list[str], mix: str, episodes: int, seed: int, horizon: int, keep_all: bool
+    collector, tasks: list[str], mix: str, episodes: int, seed: int, horizon: int, keep_all: bool
 ) -> dict[str, list[Outcome]]:
-    """Record until `episodes` of each task are kept; returns every attempt, by task."""
+    """Record until `episodes` of each task are kept; returns every attempt, by task.
+
+    `collector` is a `Collector` or an `OfflineCollector`: something with their method `episode`.
+    """
     from tqdm import tqdm
 
     outcomes: dict[str, list[Outcome]] = {task: [] for task in tasks}
@@ -76,18 +84,11 @@ def collect(
             while kept < episodes:
                 if len(attempts) >= ATTEMPTS * episodes:
                     raise QtxError(f"{task}: only {kept} of {len(attempts)} episodes ended as {mix!r} wants, giving up")
-                attempts.append(node.episode(task, mix, seed + len(attempts), horizon, keep_all))
+                attempts.append(collector.episode(task, mix, seed + len(attempts), horizon, keep_all))
                 kept += attempts[-1].kept
                 bar.update(int(attempts[-1].kept))
                 bar.set_postfix_str(f"{task} {attempts[-1].label}, {attempts[-1].ticks} ticks")
     return outcomes
-
-
-def summary(outcomes: list[Outcome]) -> str:
-    """One line about the attempts at a task."""
-    successes = [o.ticks for o in outcomes if o.label == "success"]
-    mean = f", {sum(successes) / len(successes):.0f} ticks on average" if successes else ""
-    return f"{len(successes)}/{len(outcomes)} succeeded{mean}, {sum(o.kept for o in outcomes)} kept"
 
 
 class Collector(ros.Node):

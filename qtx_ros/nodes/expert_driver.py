@@ -6,7 +6,7 @@ import numpy as np
 
 from qtx_ros import ros
 from qtx_ros.nodes.robot_link import RobotLink
-from qtx_ros.nodes.sim import STATE_TOPIC
+from qtx_ros.nodes.sim_messages import STATE_TOPIC, STATE_TYPE
 from qtx_ros.spec import Spec
 
 FRESHEST = ros.QoSProfile(depth=1, reliability=ros.ReliabilityPolicy.BEST_EFFORT)
@@ -27,7 +27,7 @@ class ExpertDriver:
         self.frames = 0  # camera frames seen
         self.commands = 0  # commands sent since `drive`
         node.create_subscription(
-            ros.message("std_msgs/msg/Float64MultiArray"), STATE_TOPIC, self._on_state, FRESHEST
+            ros.message(STATE_TYPE), STATE_TOPIC, self._on_state, FRESHEST
         )
         camera = spec.cameras[0]
         node.create_subscription(ros.message(camera.type), camera.topic, self._on_frame, FRESHEST, raw=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import array
 import time
 
 import numpy as np
@@ -11,13 +10,12 @@ import numpy as np
 from qtx_ros import ros
 from qtx_ros.data import messages
 from qtx_ros.errors import QtxError
+from qtx_ros.nodes import sim_messages
 from qtx_ros.nodes.fields import time_message
 from qtx_ros.sim.pacer import Pacer
 from qtx_ros.sim.tasks import TASKS
 from qtx_ros.spec import Spec
 
-STATE_TOPIC = "sim/state"
-FRAME_ID = "camera_front_optical_frame"
 CHECK_NS = 5 * 10**9  # how often it is checked whether the simulation keeps up
 TOLERATED = 0.05  # share of the time that may be lost without a warning
 MAX_AHEAD = 1.0  # [s] a command may be stamped in the future
@@ -57,7 +55,7 @@ class SimNode(ros.Node):
         super().__init__("sim", **options)
         self._declare(robot, task, seed, speed, image_size)
         self._spec = Spec.load(self._value("robot"))
-        _check_topics(self._spec)
+        sim_messages.check(self._spec)
         self._sub_steps = sub_steps(self._spec)
         self._speed, self._size = self._value("speed"), self._value("image_size")
         self._world = World(self._value("task"), self._value("seed"))
@@ -105,7 +103,7 @@ class SimNode(ros.Node):
 
         self._camera = publisher(spec.cameras[0].type, spec.cameras[0].topic, depth=5, reliability=best_effort)
         self._joints = publisher(spec.states[0].type, spec.states[0].topic, depth=10, reliability=best_effort)
-        self._state = publisher("std_msgs/msg/Float64MultiArray", STATE_TOPIC, depth=5, reliability=best_effort)
+        self._state = publisher(sim_messages.STATE_TYPE, sim_messages.STATE_TOPIC, depth=5, reliability=best_effort)
         self._events = publisher(spec.events.type, spec.events.topic, depth=10)
         self._instruction = publisher(spec.instruction.type, spec.instruction.topic, depth=1, durability=latched)
         self._clock_topic = publisher("rosgraph_msgs/msg/Clock", "/clock", depth=1) if self._speed != 1.0 else None
@@ -137,36 +135,21 @@ class SimNode(ros.Node):
         before = self._world.success
         success = self._world.step()
         self._total += 1
-        stamp = time_message(self._now_ns())
+        stamp_ns = self._now_ns()
         if self._clock_topic is not None:
-            self._clock_topic.publish(ros.message("rosgraph_msgs/msg/Clock")(clock=stamp))
-        self._publish_joints(stamp)
+            self._clock_topic.publish(ros.message("rosgraph_msgs/msg/Clock")(clock=time_message(stamp_ns)))
+        self._joints.publish(sim_messages.joint_state(self._world, stamp_ns))
         frame_due = self._world.steps % self._sub_steps == 0
         if success != before or (frame_due and not success):
-            self._publish_event(stamp, reward=float(success))
+            self._events.publish(sim_messages.step_event(self._world, stamp_ns, float(success), self._episode))
         if frame_due:
-            self._publish_frame(stamp)
+            self._publish_frame(stamp_ns)
 
-    # --- what the robot says -----------------------------------------------------------------------------------------
-
-    def _publish_joints(self, stamp) -> None:
-        msg = ros.message(self._spec.states[0].type)()
-        msg.header.stamp = stamp
-        msg.name = list(self._world.names)
-        msg.position, msg.velocity = self._world.positions.tolist(), self._world.velocities.tolist()
-        self._joints.publish(msg)
-
-    def _publish_frame(self, stamp) -> None:
+    def _publish_frame(self, stamp_ns: int) -> None:
         """The picture and the privileged numbers of the very moment that the last joint state was taken."""
         picture = self._world.render(self._size, self._size)
-        self._state.publish(ros.message("std_msgs/msg/Float64MultiArray")(data=self._world.privileged.tolist()))
-        self._camera.publish(image(picture, stamp))
-
-    def _publish_event(self, stamp, reward: float) -> None:
-        msg = ros.message(self._spec.events.type)(reward=reward, episode=self._episode)
-        msg.header.stamp = stamp
-        msg.success = msg.terminal = self._world.success
-        self._events.publish(msg)
+        self._state.publish(ros.message(sim_messages.STATE_TYPE)(data=self._world.privileged.tolist()))
+        self._camera.publish(sim_messages.image(picture, stamp_ns))
 
     def _begin_episode(self) -> None:
         self._episodes += 1
@@ -179,7 +162,7 @@ class SimNode(ros.Node):
 
     def _on_command(self, msg) -> None:
         try:
-            targets, duration = trajectory(msg)
+            targets, duration = sim_messages.trajectory(msg)
             self._world.command(targets, self._remaining(msg, duration))
         except QtxError as error:
             self.get_logger().warning(f"command ignored: {error}", throttle_duration_sec=1.0)
@@ -209,33 +192,3 @@ class SimNode(ros.Node):
         response.message = f"{self._world.task.name}, seed {seed}"
         self.get_logger().info(f"reset: {response.message}")
         return response
-
-
-def _check_topics(spec: Spec) -> None:
-    """Raise QtxError unless the contract has the topics of the simulated robot, under whatever names."""
-    has = [[stream.type for stream in streams] for streams in (spec.cameras, spec.states, spec.commands)]
-    offers = [["sensor_msgs/msg/Image"], ["sensor_msgs/msg/JointState"], ["trajectory_msgs/msg/JointTrajectory"]]
-    for what, types, offered in zip(("cameras", "states", "commands"), has, offers, strict=True):
-        if types != offered:
-            raise QtxError(f"robot {spec.name!r}: {what} are {types}, the simulated robot offers {offered}")
-
-
-def trajectory(msg) -> tuple[dict[str, float], float]:
-    """Targets by joint name and the time to reach them [s], from a trajectory_msgs/JointTrajectory of one point."""
-    if len(msg.points) != 1:
-        raise QtxError(f"the trajectory has {len(msg.points)} points, expected 1")
-    names, point = list(msg.joint_names), msg.points[0]
-    if len(set(names)) != len(names) or len(point.positions) != len(names):
-        raise QtxError(f"{len(point.positions)} positions for the joints {names}, expected one for each, named once")
-    duration = point.time_from_start.sec + point.time_from_start.nanosec * 1e-9
-    return dict(zip(names, map(float, point.positions), strict=True)), duration
-
-
-def image(picture: np.ndarray, stamp):
-    """A sensor_msgs/Image rgb8 of a uint8 [h, w, 3] picture."""
-    msg = ros.message("sensor_msgs/msg/Image")()
-    msg.header.stamp, msg.header.frame_id = stamp, FRAME_ID
-    msg.height, msg.width, msg.encoding = picture.shape[0], picture.shape[1], "rgb8"
-    msg.step, msg.is_bigendian = picture.shape[1] * 3, 0
-    msg.data = array.array("B", picture.tobytes())  # the one sequence type that rclpy does not check byte by byte
-    return msg
