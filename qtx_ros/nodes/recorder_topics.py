@@ -101,8 +101,16 @@ class Topics:
         def hear(data: bytes, info: dict) -> None:
             self._hear(Heard(topic, bytes(data), int(info["source_timestamp"]), latched, stamped))
 
-        subscription = self._node.create_subscription(message, topic, hear, _request(reliable, latched), raw=True)
+        def hear_alone(data: bytes) -> None:
+            hear(data, {"source_timestamp": 0})
+
+        callback = hear if self._tells_source_time() else hear_alone
+        subscription = self._node.create_subscription(message, topic, callback, _request(reliable, latched), raw=True)
         self._listening[topic] = _Listening(subscription, reliable, latched)
+
+    def _tells_source_time(self) -> bool:
+        """Whether callbacks may take the message's information: everywhere but in rclpy of Humble."""
+        return ros.BACKEND == "dds" or any(hasattr(s, "CallbackType") for s in self._node.subscriptions)
 
     def _refuse(self, topic: str, reason: str) -> None:
         self._refused.add(topic)
