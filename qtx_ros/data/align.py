@@ -1,7 +1,7 @@
 """Streams → ticks: which message belongs to which moment. The live node and the converter share this one class.
 
 All times are integer nanoseconds. An observation is what had been *received* at the tick; an action is the last command
-in (tick, next tick]; a reward belongs to the step in whose (tick, next tick] it was earned.
+in (tick, next tick]; so is a reward, by the moment it was earned.
 """
 
 from __future__ import annotations
@@ -160,9 +160,8 @@ class Aligner:
         An event belongs to the moment of its header stamp, so ask only once the events up to `next_ns` have arrived.
         """
         with self._lock:
-            late = itertools.takewhile(
-                lambda entry: entry.received > tick_ns, reversed(self._streams[self.spec.events.topic].entries)
-            )
+            entries = reversed(self._streams[self.spec.events.topic].entries)
+            late = itertools.takewhile(lambda entry: entry.received > tick_ns, entries)
             events = [entry.msg for entry in late if tick_ns < _moment(entry) <= next_ns]
         return Outcome(
             reward=float(sum(event.reward for event in events)),
@@ -260,9 +259,8 @@ def _moment(entry: _Entry) -> int:
 
 
 def _who(stream: Camera | StateStream | EventStream) -> str:
-    if isinstance(stream, Camera):
-        return f"camera {stream.name!r}"
-    return f"{'state' if isinstance(stream, StateStream) else 'event topic'} {stream.topic!r}"
+    kind = "camera" if isinstance(stream, Camera) else "state" if isinstance(stream, StateStream) else "event topic"
+    return f"{kind} {getattr(stream, 'name', stream.topic)!r}"
 
 
 def _age_problem(stream: Camera | StateStream, entry: _Entry | None, tick_ns: int) -> str | None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sqlite3
 from dataclasses import replace
 
 import numpy as np
@@ -112,6 +113,15 @@ def test_any_plain_bag_converts_alike(tmp_path, storage, mode):
     for name in ("state", "action", "tick", "valid", "reward"):
         assert (getattr(first.columns, name) == getattr(second.columns, name)).all()
     assert (first.frame("front", 3) == second.frame("front", 3)).all()
+
+
+def test_an_old_bag_without_message_definitions_converts(tmp_path):
+    """Humble's sqlite3 bags carry none: the standard ones and ours are used."""
+    bag = plain_bag(tmp_path / "bag", replace(PLAIN, success_at=1.5), StoragePlugin.SQLITE3)
+    with sqlite3.connect(next(bag.glob("*.db3"))) as database:
+        assert database.execute("DELETE FROM message_definitions").rowcount > 0
+    (row,) = run(bag, tmp_path / "set")
+    assert (row.status, row.label) == ("converted", "success")
 
 
 def test_what_comes_later_changes_no_earlier_observation(tmp_path):
