@@ -54,7 +54,9 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def read_config(path: str, steps: int | None, method: str | None, device: str | None) -> TrainConfig:
+def read_config(
+    path: str, steps: int | None = None, method: str | None = None, device: str | None = None
+) -> TrainConfig:
     """A configuration file (or the name of a shipped one) with what the command line sets instead."""
     if "/" not in path and not path.endswith((".yaml", ".yml", ".json")):
         path = str(share(f"config/train/{path}.yaml"))

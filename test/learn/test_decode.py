@@ -11,7 +11,6 @@ from small_run import SMALL, small_spec
 from qtx_ros.learn import rules
 from qtx_ros.model.policy import QTransformer
 
-
 COMBINATIONS = torch.tensor(list(itertools.product(range(5), repeat=3)))  # [125, 3]
 
 

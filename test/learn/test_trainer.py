@@ -47,7 +47,7 @@ def test_every_method_reduces_its_loss(tmp_path, method, bins):
 
 
 def test_unseen_actions_go_to_zero_and_seen_ones_to_their_return(tmp_path):
-    settings = small_config(steps=400, learning_rate=1e-2, shift=0)
+    settings = small_config(steps=400, learning_rate=5e-3, shift=0, target_rate=0.1)
     windows = windows_of(tmp_path, small_spec((5, 3), size=8), settings, episodes=2, length=4)
     trainer = Trainer(windows.spec, settings, 0)
     batch = windows.batch(np.arange(len(windows)))
