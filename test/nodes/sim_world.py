@@ -45,16 +45,19 @@ class Listener:
         self.node = ros.Node("listener")
         self.executor = ros.SingleThreadedExecutor()
         self.executor.add_node(self.node)
-        self.heard: list[tuple[str, object, float]] = []
+        self.heard: list[tuple[str, object, int]] = []  # topic, message, when it was published [ns]
         for topic, (type, qos) in TOPICS.items():
-            self.node.create_subscription(ros.message(type), topic, lambda m, t=topic: self._hear(t, m), qos)
+            self.node.create_subscription(ros.message(type), topic, self._hear(topic), qos)
         self.commands = self.node.create_publisher(
             ros.message("trajectory_msgs/msg/JointTrajectory"), "arm_controller/joint_trajectory", 1
         )
         self._reset = self.node.create_client(ros.service("qtx_ros/srv/Reset"), "sim/reset")
 
-    def _hear(self, topic: str, msg) -> None:
-        self.heard.append((topic, msg, time.monotonic()))
+    def _hear(self, topic: str):
+        def hear(msg, info) -> None:
+            self.heard.append((topic, msg, info["source_timestamp"]))
+
+        return hear
 
     def on(self, topic: str) -> list:
         return [msg for t, msg, _ in self.heard if t == topic]

@@ -32,10 +32,11 @@ def test_frames_and_joint_states_come_at_their_rates_with_stamps(sim):
     sim.reset("drawer-open", 3)
     sim.spin(3.0)
     frames, joints = sim.on("camera/image_raw"), sim.on("joint_states")
-    for msgs, period in ((frames, 0.05), (joints, 0.0125)):
+    for msgs, rate in ((frames, 20), (joints, 80)):
         stamps = np.array([messages.stamp_ns(msg) for msg in msgs]) * 1e-9
         assert (np.diff(stamps) > 0).all()
-        assert np.median(np.diff(stamps)) == pytest.approx(period, rel=0.2)
+        assert rate / 2 < (len(stamps) - 1) / (stamps[-1] - stamps[0]) < rate * 1.1  # a loaded machine may be slower
+    assert len(joints) == pytest.approx(4 * len(frames), rel=0.2)
     picture = messages.image(frames[-1], "sensor_msgs/msg/Image")
     assert picture.shape == (128, 128, 3) and picture.std() > 20
     assert frames[-1].header.frame_id
@@ -45,14 +46,11 @@ def test_frames_and_joint_states_come_at_their_rates_with_stamps(sim):
 def test_the_joint_state_of_a_frames_moment_comes_before_the_frame(sim):
     sim.reset("drawer-open", 3)
     sim.spin(1.0)
-    seen, checked = set(), 0
-    for topic, msg, _ in sim.heard:
-        if topic == "joint_states":
-            seen.add(messages.stamp_ns(msg))
-        elif topic == "camera/image_raw" and len(seen) > 4:
-            assert messages.stamp_ns(msg) in seen
-            checked += 1
-    assert checked > 5
+    published = {messages.stamp_ns(msg): when for topic, msg, when in sim.heard if topic == "joint_states"}
+    frames = [(messages.stamp_ns(msg), when) for topic, msg, when in sim.heard if topic == "camera/image_raw"]
+    matched = [(published[stamp], when) for stamp, when in frames if stamp in published]
+    assert len(matched) > len(frames) // 2  # best effort: a loaded machine loses some
+    assert all(joints < frame for joints, frame in matched)
 
 
 def test_a_command_moves_the_named_joint_and_silence_holds_it(sim):

@@ -1,6 +1,5 @@
 import time
 
-import pytest
 from sim_world import BEST_EFFORT, Listener, start, stop, use_domain
 
 from qtx_ros import ros
@@ -10,7 +9,7 @@ from qtx_ros.data import messages
 def test_at_another_speed_the_simulator_publishes_its_clock():
     use_domain(51)
     ros.init()
-    process, listener, clock = start("sim", "--speed", "2"), Listener(), []
+    process, listener, clock = start("sim", "--speed", "0.25"), Listener(), []
     listener.node.create_subscription(
         ros.message("rosgraph_msgs/msg/Clock"),
         "/clock",
@@ -23,7 +22,7 @@ def test_at_another_speed_the_simulator_publishes_its_clock():
         listener.spin(2.0)
         (first, begin), (last, end) = clock[0], clock[-1]
         simulated = end.sec - begin.sec + (end.nanosec - begin.nanosec) * 1e-9
-        assert simulated / (last - first) == pytest.approx(2.0, rel=0.2)
+        assert 0.1 < simulated / (last - first) < 0.35
         assert messages.stamp_ns(listener.on("joint_states")[-1]) < 3600 * 10**9  # simulated time, not the wall clock
     finally:
         listener.close()
