@@ -43,7 +43,7 @@ class PolicyNode(ros.LifecycleNode):
         self.error = ""  # why the last configure failed
         self.active = False
         self._choosing = False  # the network is at work
-        self._lock = threading.Lock()  # one command at a time: the tick's, the watchdog's, or a transition's
+        self._lock = threading.RLock()  # one command at a time: the tick's, the watchdog's, or a transition's
         self._connections: list = []  # (destroy function, entity), made by configure
         self._ticking = ros.MutuallyExclusiveCallbackGroup()
         self._inputs = ros.MutuallyExclusiveCallbackGroup()
@@ -144,9 +144,10 @@ class PolicyNode(ros.LifecycleNode):
             self._timer(period, lambda: self._tick(self._now()), self._ticking)
 
     def _disconnect(self) -> None:
-        for destroy, entity in self._connections:
-            destroy(entity)
-        self._connections.clear()
+        with self._lock:  # no timer may use what goes away here
+            for destroy, entity in self._connections:
+                destroy(entity)
+            self._connections.clear()
 
     def _subscribe(self, stream, callback, qos, group) -> None:
         self._listen(stream.type, stream.topic, functools.partial(callback, stream.topic), qos, group)
@@ -267,8 +268,10 @@ class PolicyNode(ros.LifecycleNode):
         return self.health.decided(published - stamp if stamp else None)
 
     def _diagnose(self) -> None:
-        report = self.health.report(self.active)
-        self._diagnostics.publish(messages.diagnostics(self.get_fully_qualified_name(), report, self._now()))
+        with self._lock:
+            if self._connections:
+                report = self.health.report(self.active)
+                self._diagnostics.publish(messages.diagnostics(self.get_fully_qualified_name(), report, self._now()))
 
     def _now(self) -> int:
         return self.get_clock().now().nanoseconds

@@ -155,6 +155,14 @@ def test_deactivation_ends_with_a_hold_and_then_silence(driving):
     assert wait(lambda: len(robot.choices()) > count)
 
 
+def test_shutdown_ends_with_a_hold(driving):
+    node, robot = driving
+    assert node.trigger_shutdown() == SUCCESS
+    assert wait(lambda: robot.holds())
+    assert robot.decisions[-1].reason == "the policy shuts down"
+    assert wait(lambda: np.allclose(robot.commands[ARM][-1][:7], robot.state[:7]))
+
+
 def test_cleanup_and_configure_again_drives_again(driving):
     node, robot = driving
     for transition in (node.trigger_deactivate, node.trigger_cleanup, node.trigger_configure, node.trigger_activate):
