@@ -26,7 +26,8 @@ def model_card(manifest: Manifest, recipe: str = "") -> str:
         _mix(training["mix"]),
         "## How well it does",
         _metrics(manifest.metrics),
-        f"Torch and ONNX Runtime chose identical bins in {training['parity']['observations']} random observations.",
+        f"Torch and ONNX Runtime chose identical bins in {training['parity']['observations']} random observations; "
+        f"{training['parity']['ties']} ties (best two bins within 1e-5 in Q) were drawn anew.",
         "## Limits",
         "Trained on the scenes and instructions above only; anything else gives some bins, not a refusal.",
     ]

@@ -31,7 +31,8 @@ def main(args: argparse.Namespace) -> int:
     manifest = export(args.run, args.output, args.name, metrics, recipe)
     size = sum(entry["bytes"] for entry in manifest.files.values())
     parity = manifest.training["parity"]
-    print(f"{parity['observations']} random observations give identical bins in torch and ONNX Runtime")
+    print(f"{parity['observations']} random observations give identical bins in torch and ONNX Runtime "
+          f"({parity['ties']} ties drawn anew)")  # fmt: skip
     print(f"{manifest.name}: {size / 1e6:.1f} MB → {args.output}")
     return 0
 

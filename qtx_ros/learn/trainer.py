@@ -82,7 +82,8 @@ class Trainer:
     @torch.no_grad()
     def _follow(self) -> None:
         """Move the target network towards the online one (exponential moving average)."""
-        torch._foreach_lerp_(list(self.target.parameters()), list(self.model.parameters()), self.config.target_rate)
+        for target, online in zip(self.target.parameters(), self.model.parameters(), strict=True):
+            target.lerp_(online, self.config.target_rate)
 
     # --- checkpoint ---
 
@@ -121,11 +122,12 @@ class Trainer:
                 metrics = self.update(next(batches))
                 self.seconds += time.perf_counter() - start
                 bar.update()
-                if self.step % config.log_every == 0 or self.step == config.steps:
+                last, due = self.step == config.steps, self.step % config.save_every == 0
+                if self.step % config.log_every == 0 or due or last:
                     scalars = _finite(metrics, self.step)
                     bar.set_postfix(loss=f"{scalars['loss']:.4f}")
                     log(self.step, scalars)
-                if self.step % config.save_every == 0 and self.step < config.steps:
+                if due and not last:
                     self.save(folder)
         except KeyboardInterrupt:
             self.save(folder)

@@ -128,3 +128,15 @@ def test_step_graphs_decide_as_the_one_graph(run, bundle, tmp_path):
         given |= {name.replace("kept", "past"): value for name, value in named.items()} | {"previous": named["bin"]}
         bins.append(int(named["bin"][0]))
     assert bins == tick.run(["bins"], inputs)[0].tolist()
+
+
+def test_ties_are_counted_and_too_many_refuse_the_export(run, bundle):
+    opened = checkpoint.open_run(run)
+    model, _ = export.load_model(opened)
+    with torch.no_grad():
+        model.decoder.head[:, :, 1] = model.decoder.head[:, :, 0]
+        model.decoder.head_bias[:, :2] = 100.0  # the best two bins of every dimension, equal
+    found = parity.compare(model, opened.spec, bundle, ["push it"], count=16)
+    assert found.ties > 4 and found.observations == 0
+    with pytest.raises(QtxError, match="cannot decide"):
+        found.check()
