@@ -47,6 +47,8 @@ class Policy:
             manifest.instruction_inputs(), manifest.instruction_outputs(),
         )  # fmt: skip
         self._buffers = _Buffers(self._tick)
+        for _ in range(2):  # the first run of each binding is the slow one, on a GPU by seconds
+            self._buffers.run()
         self.instruction: str | None = None
         self.reset()
 

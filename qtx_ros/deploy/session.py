@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -14,7 +15,8 @@ from qtx_ros.errors import QtxError
 # `auto` leaves TensorRT out: building its engine takes minutes at the first start, so it is for those who ask for it.
 # TF32 stays off: its rounding can choose another bin than the one that training saw.
 CUDA = ("CUDAExecutionProvider", {"use_tf32": "0"})
-TENSORRT = ("TensorrtExecutionProvider", {"trt_engine_cache_enable": "1"})
+ENGINES = Path.home() / ".cache" / "qtx_ros" / "tensorrt"
+TENSORRT = ("TensorrtExecutionProvider", {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(ENGINES)})
 CPU = ("CPUExecutionProvider", {})
 PROVIDERS = {
     "cpu": [CPU],
