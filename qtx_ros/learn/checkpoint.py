@@ -47,8 +47,8 @@ def create_run(folder: str | Path, spec: Spec, config: TrainConfig, data: dict, 
 def open_run(folder: str | Path) -> Run:
     """Read a run's folder; QtxError says what is missing."""
     folder = Path(folder)
-    if not (folder / CONFIG).is_file():
-        raise QtxError(f"{folder} is not a training run: it has no {CONFIG} (`qtx train` makes one)")
+    if not (folder / DATA).is_file():
+        raise QtxError(f"{folder} is not a training run: it has no {DATA} (`qtx train` makes one)")
     data = configs.read(folder / DATA)
     seed = data.pop("seed", 0)
     return Run(folder, configs.load(Spec, folder / SPEC), configs.load(TrainConfig, folder / CONFIG), data, seed)

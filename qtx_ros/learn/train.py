@@ -19,16 +19,18 @@ from qtx_ros.learn import checkpoint
 from qtx_ros.learn.settings import TrainConfig
 from qtx_ros.paths import share
 
+DEFAULT = "sawyer_sim"  # configuration
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", nargs="+", help="training set folders, as `qtx convert` writes them")
     parser.add_argument("-o", "--output", required=True, metavar="RUN", help="folder of the run")
-    parser.add_argument("--config", default="sawyer_sim", help="YAML, or a name in config/train (default sawyer_sim)")
+    parser.add_argument("--config", help="YAML, or a name in config/train (default sawyer_sim)")
     parser.add_argument("--steps", type=int, help="gradient steps, instead of the configuration's")
     parser.add_argument("--method", help="learning method, instead of the configuration's: q or bc")
     parser.add_argument("--device", help="cpu, cuda or auto, instead of the configuration's")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation (default 0)")
-    parser.add_argument("--resume", action="store_true", help="continue the run from its last checkpoint")
+    parser.add_argument("--seed", type=int, help="of weights, order and augmentation (default 0)")
+    parser.add_argument("--resume", action="store_true", help="continue the run if it was begun")
     parser.add_argument("--verify", action="store_true", help="first compare every file of the data with its hash")
 
 
@@ -36,16 +38,18 @@ def main(args: argparse.Namespace) -> int:
     from qtx_ros.learn.trainer import Trainer, open_windows
 
     folder = Path(args.output)
-    run = checkpoint.open_run(folder) if args.resume else None
-    config = run.config if run else read_config(args.config, args.steps, args.method, args.device)
+    begun = args.resume and (folder / checkpoint.DATA).exists()
+    run = checkpoint.open_run(folder) if begun else None
+    config = _same_config(run, args) if run else _config(args, DEFAULT)
     dataset = open_dataset(args.dataset, config, args.verify)
     described = describe(dataset, args.dataset)
     if run is None:
-        run = checkpoint.create_run(folder, dataset.spec, config, {**described, "command": _command(args)}, args.seed)
-    _check_same(run, described, dataset)
+        data = {**described, "command": _command(args)}
+        run = checkpoint.create_run(folder, dataset.spec, config, data, args.seed or 0)
+    _check_same_data(run, described, dataset)
     trainer = Trainer(run.spec, config, run.seed)
     windows = open_windows(dataset, config)
-    if args.resume and (folder / checkpoint.CHECKPOINT).exists():
+    if begun and (folder / checkpoint.CHECKPOINT).exists():
         trainer.load(folder)
     else:
         trainer.set_statistics(windows)
@@ -92,14 +96,31 @@ def versions() -> dict[str, str]:
     return {**found, "torch": torch.__version__, "numpy": np.__version__}
 
 
-def _check_same(run: checkpoint.Run, described: dict, dataset: Dataset) -> None:
+def _config(args: argparse.Namespace, default: str) -> TrainConfig:
+    return read_config(args.config or default, args.steps, args.method, args.device)
+
+
+def _same_config(run: checkpoint.Run, args: argparse.Namespace) -> TrainConfig:
+    """The run's configuration; QtxError if the command line asks for another."""
+    asked = configs.dump(_config(args, str(run.folder / checkpoint.CONFIG)))
+    was = configs.dump(run.config)
+    changed = [f"{key} {was[key]} (now {asked[key]})" for key in was if was[key] != asked[key]]
+    if args.seed not in (None, run.seed):
+        changed.append(f"seed {run.seed} (now {args.seed})")
+    if changed:
+        raise QtxError(f"{run.folder} was begun with {', '.join(changed)}: resume it with its own configuration")
+    return run.config
+
+
+def _check_same_data(run: checkpoint.Run, described: dict, dataset: Dataset) -> None:
     if run.data["digest"] != described["digest"] or run.spec != dataset.spec:
         was, now = (f"{d['episodes']} episodes with digest {d['digest'][:12]}" for d in (run.data, described))
         raise QtxError(f"{run.folder} was trained on other data: {was}, now {now}")
 
 
 def _command(args: argparse.Namespace) -> str:
-    options = {"--config": args.config, "--steps": args.steps, "--method": args.method, "--seed": args.seed}
+    options = {"--config": args.config or DEFAULT, "--steps": args.steps, "--method": args.method}
+    options["--seed"] = args.seed or 0
     given = [str(part) for option, value in options.items() if value is not None for part in (option, value)]
     return shlex.join(["qtx", "train", *args.dataset, "-o", args.output, *given])
 

@@ -165,11 +165,13 @@ def test_a_killed_run_continues_to_identical_bits(tmp_path):
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
-def test_a_run_is_not_overwritten_nor_continued_with_other_data(tmp_path, capsys):
+def test_a_run_is_not_overwritten_nor_continued_with_other_settings_or_data(tmp_path, capsys):
     write_small_set(tmp_path / "set", small_spec())
     assert cli.main(command(tmp_path, small_config(steps=1))) == 0
     assert cli.main(command(tmp_path, small_config(steps=1))) == 1
     assert "--resume" in capsys.readouterr().err
+    assert cli.main(command(tmp_path, small_config(steps=2), "run", "--resume", "--seed", "5")) == 1
+    assert "begun with steps 1 (now 2), seed 0 (now 5)" in capsys.readouterr().err
     write_small_set(tmp_path / "set", small_spec(), seed=1)
     assert cli.main(command(tmp_path, small_config(steps=1), "run", "--resume")) == 1
     assert "other data" in capsys.readouterr().err
