@@ -49,6 +49,8 @@ class Peer(ros.LifecycleNode):
 
     def tick(self) -> None:
         self.count += 1
+        if self.count == 1:
+            print("up", flush=True)
         self.chat.publish(self.text(data=str(self.count)))
         self.live.publish(self.text(data=str(self.count)))
         pixels = np.full(224 * 224 * 3, self.count % 256, np.uint8)
@@ -74,11 +76,13 @@ def main() -> None:
     ros.init(args=sys.argv[1:])
     node = Peer()
     node.get_logger().info("peer is up")
-    print("up", flush=True)
     try:
         ros.spin(node)
     except (KeyboardInterrupt, ros.ExternalShutdownException):
-        print("interrupted", flush=True)
+        pass
+    except ros.RCLError:  # rclpy refuses to publish once a signal came, also in the callback that is running
+        if ros.ok():
+            raise
     finally:
         node.destroy_node()
         ros.try_shutdown()

@@ -26,7 +26,7 @@ class Executor:
         self._guard, self._waitset = Guard(participant), WaitSet(participant)
         self._nodes: list = []
         self._ready: deque = deque()
-        self._is_shutdown = False
+        self.is_shutdown = False
         self._spinning = threading.RLock()
         self._context.on_shutdown(self.wake)
 
@@ -60,7 +60,7 @@ class Executor:
         Raises:
             ExternalShutdownException: the context was shut down, for instance by a signal.
         """
-        while self._context.ok() and not self._is_shutdown:
+        while self._context.ok() and not self.is_shutdown:
             self.spin_once()
 
     def spin_once(self, timeout_sec: float | None = None) -> None:
@@ -75,7 +75,7 @@ class Executor:
         future.add_done_callback(lambda _: self.wake())
         endless = timeout_sec is None or timeout_sec < 0
         deadline = None if endless else time.monotonic() + timeout_sec
-        while self._context.ok() and not future.done() and not self._is_shutdown:
+        while self._context.ok() and not future.done() and not self.is_shutdown:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 return
@@ -90,7 +90,7 @@ class Executor:
 
     def shutdown(self, timeout_sec: float | None = None) -> bool:
         """Stop spinning; whether it stopped within the time."""
-        self._is_shutdown = True
+        self.is_shutdown = True
         self._guard.trigger()
         if not self._spinning.acquire(timeout=-1 if timeout_sec is None else timeout_sec):
             return False
@@ -112,7 +112,7 @@ class Executor:
         endless = timeout_sec is None or timeout_sec < 0
         deadline = None if endless else time.monotonic() + timeout_sec
         polled = False
-        while not self._is_shutdown:
+        while not self.is_shutdown:
             if not self._context.ok():
                 raise ExternalShutdownException()
             claimed = self._claim()

@@ -230,6 +230,10 @@ class Node(Parameters, NodeGraph):
         """What an executor waits for, besides timers."""
         return self._entities
 
+    def is_served(self) -> bool:
+        """Whether callbacks of this node can still run: ROS is up and its executor was not shut down."""
+        return self.context.ok() and not (self.executor and self.executor.is_shutdown)
+
     def _resolve(self, name: str, is_service: bool, only_expand: bool) -> str:
         full = expand(name, self._name, self._namespace, is_service)
         return full if only_expand else self._arguments.remap(full, self._name, self._namespace, is_service)

@@ -26,7 +26,7 @@ class Participant:
 
     def __init__(self, domain_id: int, enclave: str = "/") -> None:
         domain.acquire(domain_id)
-        self.domain_id, self._closed = domain_id, False
+        self.domain_id, self.closed = domain_id, False
         with DdsQos(None, f"enclave={enclave};") as qos:
             self.entity = cyclone.call("dds_create_participant", domain_id, qos, None)
         self.guid = cyclone.guid(self.entity)
@@ -85,7 +85,7 @@ class Participant:
         with self._lock:
             for endpoint in endpoints:
                 self._watched.pop(endpoint.entity, None)
-                if not self._closed:
+                if not self.closed:
                     endpoint.close()
             if node in self._nodes:
                 for kept in self._nodes[node][2:]:
@@ -95,9 +95,9 @@ class Participant:
     def close(self) -> None:
         """Leave the domain: peers are told at once."""
         with self._lock:
-            if self._closed:
+            if self.closed:
                 return
-            self._closed = True
+            self.closed = True
         self._guard.trigger()
         if threading.current_thread() is not self._monitor:
             self._monitor.join(1.0)
@@ -116,7 +116,7 @@ class Participant:
         return endpoint
 
     def _announce(self) -> None:
-        if self._closed:
+        if self.closed:
             return
         gid = message("rmw_dds_common/msg/Gid")
         node_info = message("rmw_dds_common/msg/NodeEntitiesInfo")
@@ -136,12 +136,12 @@ class Participant:
     def _watch(self) -> None:
         """The monitor thread: keeps the graph current and reports incompatible QoS."""
         waitset = WaitSet(self.entity)
-        while not self._closed:
+        while not self.closed:
             with self._lock:
                 watched = dict(self._watched)
             waitset.attach({self._guard.entity, self.graph.condition, *watched})
             for entity in waitset.wait(None):
-                if self._closed:
+                if self.closed:
                     return
                 if entity == self._guard.entity:
                     self._guard.reset()

@@ -50,9 +50,9 @@ class Publisher:
         else:
             expected = self.msg_type.__msgtype__
             raise TypeError(f"cannot publish {type(msg).__name__} on {self.topic_name}, expected {expected}")
-        if not self._node.context.ok():
+        if self._node.participant.closed:
             raise RCLError(f"cannot publish on {self.topic_name}: the context is not valid, ROS was shut down")
-        self._writer.write(data)
+        self._writer.write(data)  # after a signal too, until shutdown(): a last command may go out
 
     def get_subscription_count(self) -> int:
         """Subscriptions this publisher reaches."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import struct
 import threading
 import time
@@ -130,12 +131,14 @@ class Client:
         """Ask and block; another thread must spin the node.
 
         Raises:
-            TimeoutError: no reply in time.
+            TimeoutError: no reply in time, or nobody spins any more.
         """
         future = self.call_async(request)
-        if not future.wait(timeout_sec):
-            self.remove_pending_request(future)
-            raise TimeoutError(f"service {self.srv_name} did not answer within {timeout_sec} s")
+        deadline = math.inf if timeout_sec is None else time.monotonic() + timeout_sec
+        while not future.wait(max(0.0, min(0.1, deadline - time.monotonic()))):
+            if time.monotonic() >= deadline or not self._node.is_served():
+                self.remove_pending_request(future)
+                raise TimeoutError(f"service {self.srv_name} did not answer (timeout {timeout_sec} s)")
         return future.result()
 
     def remove_pending_request(self, future: Future) -> None:
