@@ -18,10 +18,10 @@ record() {  # record MIX EPISODES FIRST_SEED: EPISODES of each task, kept when t
     qtx sim >"$out/sim-$1.log" 2>&1 & local sim=$!
     qtx record --out "$bags" >"$out/recorder-$1.log" 2>&1 & local recorder=$!
     # shellcheck disable=SC2064
-    trap "kill -INT $sim $recorder 2>/dev/null || true; wait" EXIT
+    trap "kill $sim $recorder 2>/dev/null || true; wait" EXIT
     # shellcheck disable=SC2086
     qtx collect --tasks $tasks --mix "$1" --episodes "$2" --seed "$3"
-    kill -INT $sim $recorder; wait $sim $recorder || true
+    kill $sim $recorder; wait $sim $recorder || true
     trap - EXIT
     touch "$bags/.complete"
 }

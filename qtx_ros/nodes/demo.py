@@ -66,7 +66,7 @@ def _start(children: Children, bundle: Path, args: argparse.Namespace) -> None:
     qtx = [sys.executable, "-m", "qtx_ros"]
     children.start("sim", [*qtx, "sim"])
     children.start("recorder", [*qtx, "record", "--robot", "sawyer_sim", "--out", str(args.out / "bags")])
-    children.start("policy", [*qtx, "policy", "--bundle", str(bundle), "--device", args.device, "--no-autostart"])
+    children.start("policy", [*qtx, "policy", "--bundle", str(bundle), "--robot", "sawyer_sim", "--device", args.device, "--no-autostart"])
 
 
 def _play(children: Children, tasks: list[str], args: argparse.Namespace) -> list:
