@@ -20,7 +20,12 @@ BASE = [
     "cyclonedds==11.0.1; platform_system == 'Linux' and platform_machine == 'x86_64' and python_version < '3.14'",
 ]
 TRAIN = ["torch>=2.9", "safetensors>=0.4", "onnx>=1.17", "onnxscript>=0.5", "einops>=0.7", "tensorboard>=2.14"]
-SIM = ["metaworld==3.1.1; python_version < '3.14'", "mujoco==3.3.0; python_version < '3.14'", "packaging", "matplotlib>=3.5"]
+SIM = [
+    "metaworld==3.1.1; python_version < '3.14'",
+    "mujoco==3.3.0; python_version < '3.14'",  # what Meta-World is made for; it has no wheel for newer Pythons
+    "packaging",
+    "matplotlib>=3.5",
+]
 
 setup(
     name="qtx_ros",

@@ -81,7 +81,7 @@ def _tuple(arguments: tuple, value: Any, where: str) -> tuple:
         arguments = (arguments[0],) * len(value)
     if len(arguments) != len(value):
         raise QtxError(f"{where}: got {len(value)} values {list(value)!r}, expected {len(arguments)}")
-    return tuple(_value(a, v, f"{where}[{i}]") for i, (a, v) in enumerate(zip(arguments, value)))
+    return tuple(_value(a, v, f"{where}[{i}]") for i, (a, v) in enumerate(zip(arguments, value, strict=True)))
 
 
 def _typed(hint: Any, value: Any, where: str) -> Any:

@@ -73,7 +73,7 @@ def bin_edges(dimension: ActionDimension) -> np.ndarray:
 
 
 def to_bins(spec: Spec, actions: np.ndarray) -> np.ndarray:
-    """Nearest bin of each value, int64 [..., D] from float [..., D]; values outside the range take the outermost bin."""
+    """Nearest bin of each value, int64 [..., D] from float [..., D]; outside the range it is the outermost bin."""
     actions = np.asarray(actions, np.float64)
     if actions.shape[-1:] != (len(spec.dimensions),):
         raise QtxError(f"actions have shape {actions.shape}, expected {len(spec.dimensions)} dimensions last")

@@ -12,9 +12,8 @@ from qtx_ros.cli import VERBS
 
 
 def qtx(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "qtx_ros", *arguments], capture_output=True, text=True, timeout=60, env=os.environ | environment
-    )
+    command = [sys.executable, "-m", "qtx_ros", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | environment)
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -66,7 +66,8 @@ def test_three_bins_by_hand():
     dimension = ActionDimension("d", -2.0, 1.0, 3)
     assert preprocess.bin_values(dimension).tolist() == [-2.0, 0.0, 1.0]
     assert preprocess.bin_edges(dimension).tolist() == [-2.0, -1.0, 0.5, 1.0]
-    assert preprocess.to_bins(spec_of(dimension), [[-9.0], [-1.1], [-0.9], [0.49], [0.51], [9.0]])[:, 0].tolist() == [0, 0, 1, 1, 2, 2]
+    values = np.array([-9.0, -1.1, -0.9, 0.49, 0.51, 9.0])
+    assert preprocess.to_bins(spec_of(dimension), values[:, None])[:, 0].tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_bins_that_cannot_be_are_refused():
@@ -106,4 +107,4 @@ def test_instruction_hashes_are_fixed_for_ever():
     assert tokens[:3].tolist() == [1301, 3307, 2668]  # crc32 of w:open, w:the, w:drawer
     assert tokens.tolist() == preprocess.text_tokens("open, the  DRAWER").tolist()
     assert preprocess.text_tokens("").tolist() == [0] * preprocess.TEXT_LENGTH
-    assert 0 <= preprocess.text_tokens("x " * 500).min() and preprocess.text_tokens("x " * 500).max() < preprocess.TEXT_BUCKETS
+    assert set(preprocess.text_tokens("x " * 500)) <= set(range(1, preprocess.TEXT_BUCKETS))

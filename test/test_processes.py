@@ -12,7 +12,7 @@ from qtx_ros.errors import QtxError
 from qtx_ros.processes import Children
 
 SLEEP = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(600)"]
-STUBBORN = [sys.executable, "-c", "import os, signal, time; signal.signal(2, signal.SIG_IGN); print(os.getpid(), flush=True); time.sleep(600)"]  # fmt: skip
+STUBBORN = [sys.executable, "-c", "import signal; signal.signal(2, signal.SIG_IGN); " + SLEEP[-1]]
 PARENT = """
 import sys, time
 from qtx_ros.processes import Children

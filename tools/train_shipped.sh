@@ -29,7 +29,7 @@ record() {  # record MIX EPISODES FIRST_SEED: EPISODES of each task, kept when t
 record demo 80 $((seed * 100000))
 record failure 40 $((seed * 100000 + 50000))
 qtx convert "$out/bags/demo" "$out/bags/failure" -o "$out/dataset"
-[ -f "$out/run/checkpoint/done" ] || qtx train "$out/dataset" -o "$out/run" --config sawyer_sim --seed "$seed" --resume
+qtx train "$out/dataset" -o "$out/run" --config sawyer_sim --seed "$seed" --resume
 qtx export "$out/run" -o "$out/sawyer_sim" --recipe "$root/tools/train_shipped.sh"
 qtx evaluate "$out/sawyer_sim" --episodes 25 --json "$out/evaluation.json"
 qtx export "$out/run" -o "$out/sawyer_sim" --recipe "$root/tools/train_shipped.sh" --metrics "$out/evaluation.json"

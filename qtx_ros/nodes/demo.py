@@ -1,4 +1,4 @@
-"""`qtx demo`: the simulated robot, the policy and the recorder as three processes, and a director that plays episodes."""
+"""`qtx demo`: simulated robot, policy and recorder as three processes, and a director that plays episodes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from qtx_ros.paths import share
 from qtx_ros.processes import Children
 from qtx_ros.spec import Spec
 
+ROBOT = "sawyer_sim"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", default="sawyer_sim", help="bundle folder, or the name of a shipped one")
-    parser.add_argument("--tasks", nargs="+", metavar="TASK", help="default: the tasks the shipped policy was trained on")
+    parser.add_argument("--tasks", nargs="+", metavar="TASK", help="default: what the shipped policy was trained on")
     parser.add_argument("--episodes", type=int, default=10, help="per task (default 10)")
     parser.add_argument("--time-limit", type=float, default=6.0, metavar="S", help="per episode (default 6)")
     parser.add_argument("--seed", type=int, default=900_000, help="of the first episode's scene (default 900000)")
@@ -42,7 +44,7 @@ def main(args: argparse.Namespace) -> int:
     with Children(args.out / "logs") as children:
         _start(children, bundle, args)
         played = _play(children, tasks, args)
-    summary = demo_report.write(args.out, played, Spec.load("sawyer_sim"), time.monotonic() - began)
+    summary = demo_report.write(args.out, played, Spec.load(ROBOT), time.monotonic() - began)
     demo_report.show(summary, args.out)
     return 0
 
@@ -64,16 +66,17 @@ def _stay_on_this_machine() -> None:
 
 def _start(children: Children, bundle: Path, args: argparse.Namespace) -> None:
     qtx = [sys.executable, "-m", "qtx_ros"]
-    children.start("sim", [*qtx, "sim"])
-    children.start("recorder", [*qtx, "record", "--robot", "sawyer_sim", "--out", str(args.out / "bags")])
-    children.start("policy", [*qtx, "policy", "--bundle", str(bundle), "--robot", "sawyer_sim", "--device", args.device, "--no-autostart"])
+    children.start("sim", [*qtx, "sim", "--robot", ROBOT])
+    children.start("recorder", [*qtx, "record", "--robot", ROBOT, "--out", str(args.out / "bags")])
+    children.start("policy", [*qtx, "policy", "--robot", ROBOT, "--bundle", str(bundle), "--device", args.device,
+                              "--no-autostart"])  # fmt: skip
 
 
 def _play(children: Children, tasks: list[str], args: argparse.Namespace) -> list:
     """All episodes, task after task."""
     from qtx_ros.nodes.director import CONFIGURE, Director
 
-    with _spinning(Director, Spec.load("sawyer_sim")) as director:
+    with _spinning(Director, Spec.load(ROBOT)) as director:
         director.wait_for_peers(60.0, children.check)
         director.drive(CONFIGURE)
         plan = [(task, args.seed + episode) for task in tasks for episode in range(args.episodes)]

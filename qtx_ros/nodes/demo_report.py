@@ -34,8 +34,9 @@ def show(summary: dict, out: Path) -> None:
         latency = task["latency_ms"]
         print(f"{name:24}{successes:>10}{_number(length, 2):>12}{_number(latency['p50'], 1):>10}"
               f"{_number(latency['p99'], 1):>10}{task['frames_lost']:>13}")  # fmt: skip
-    print(f"\nmean success {summary['mean_success']:.2f}; camera to command p50 {_number(summary['latency_ms']['p50'], 1)} ms,"
-          f" p99 {_number(summary['latency_ms']['p99'], 1)} ms; {summary['wall_s']:.0f} s")  # fmt: skip
+    latency = summary["latency_ms"]
+    print(f"\nmean success {summary['mean_success']:.2f}; camera to command p50 {_number(latency['p50'], 1)} ms,"
+          f" p99 {_number(latency['p99'], 1)} ms; {summary['wall_s']:.0f} s")  # fmt: skip
     print(f"written to {out}: summary.json, contact_sheet.png, q_over_time.png, bags/, logs/")
 
 
@@ -101,8 +102,8 @@ def frames(bag: Path, spec: Spec) -> list[np.ndarray]:
     """All pictures of the first camera in a bag, uint8 [h, w, 3]."""
     camera = spec.cameras[0]
     with open_bag(bag) as source:
-        mark = source.marks()[0]
-        return [messages.image(msg, camera.type) for topic, _, msg in source.messages(spec, mark) if topic == camera.topic]
+        stream = source.messages(spec, source.marks()[0])
+        return [messages.image(msg, camera.type) for topic, _, msg in stream if topic == camera.topic]
 
 
 def _one_of_each(played: list) -> list:
@@ -145,7 +146,7 @@ def plot_q(path: Path, played: list) -> None:
     figure, axes = plt.subplots(rows, columns, figsize=(3.6 * columns, 3.0 * rows), squeeze=False, sharey=True)
     for axis in axes.flat[len(tasks) :]:
         axis.set_visible(False)
-    for axis, task in zip(axes.flat, tasks):
+    for axis, task in zip(axes.flat, tasks, strict=False):
         _plot_task(axis, task, [episode for episode in played if episode.task == task])
     for axis in axes[:, 0]:
         axis.set_ylabel("Q of the chosen action")

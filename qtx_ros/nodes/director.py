@@ -40,10 +40,9 @@ class Director(ros.Node):
         self._start = self.create_client(ros.service("qtx_ros/srv/StartEpisode"), "recorder/start")
         self._stop = self.create_client(ros.service("qtx_ros/srv/StopEpisode"), "recorder/stop")
         self._policy = self.create_client(ros.service("lifecycle_msgs/srv/ChangeState"), "policy/change_state")
-        self.create_subscription(
-            ros.message("qtx_ros/msg/Decision"), "policy/decision", self._on_decision, ros.QoSProfile(depth=100)
-        )
-        self.create_subscription(ros.message(spec.events.type), spec.events.topic, self._on_event, ros.QoSProfile(depth=100))
+        decision, events = ros.message("qtx_ros/msg/Decision"), ros.message(spec.events.type)
+        self.create_subscription(decision, "policy/decision", self._on_decision, ros.QoSProfile(depth=100))
+        self.create_subscription(events, spec.events.topic, self._on_event, ros.QoSProfile(depth=100))
 
     def wait_for_peers(self, timeout: float, check=lambda: None) -> None:
         """Wait until robot, recorder and policy answer; `check()` may raise when one of them has ended."""
