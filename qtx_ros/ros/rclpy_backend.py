@@ -3,9 +3,13 @@
 # ruff: noqa: F401
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import rclpy
+import rclpy.executors
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
-from rclpy import get_global_executor, init, ok, shutdown, spin, spin_once, spin_until_future_complete
+from rclpy import get_global_executor, init, ok, shutdown
 from rclpy.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType, ROSClock
 from rclpy.context import Context
@@ -18,7 +22,7 @@ from rclpy.exceptions import (
     ParameterAlreadyDeclaredException,
     ParameterNotDeclaredException,
 )
-from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import LoggingSeverity, get_logger, set_logger_level
@@ -42,6 +46,42 @@ from rclpy.utilities import get_default_context
 from qtx_ros.ros.rclpy_messages import definition, deserialize, message, serialize, service, type_hash
 
 RCLError = rclpy_implementation.RCLError
+
+
+def _orderly(function: Callable) -> Callable:
+    """A signal in the middle of spinning makes rclpy fail with RCLError: say ExternalShutdownException instead."""
+
+    @functools.wraps(function)
+    def run(*args, **keywords):
+        try:
+            return function(*args, **keywords)
+        except RCLError:
+            context = args[0].context
+            if context.ok():
+                raise
+            raise ExternalShutdownException() from None
+
+    return run
+
+
+class SingleThreadedExecutor(rclpy.executors.SingleThreadedExecutor):
+    """rclpy's, which ends in order."""
+
+    spin_once = _orderly(rclpy.executors.SingleThreadedExecutor.spin_once)
+    spin_once_until_future_complete = _orderly(
+        rclpy.executors.SingleThreadedExecutor.spin_once_until_future_complete
+    )
+
+
+class MultiThreadedExecutor(rclpy.executors.MultiThreadedExecutor):
+    """rclpy's, which ends in order."""
+
+    spin_once = _orderly(rclpy.executors.MultiThreadedExecutor.spin_once)
+    spin_once_until_future_complete = _orderly(rclpy.executors.MultiThreadedExecutor.spin_once_until_future_complete)
+
+
+spin, spin_once = _orderly(rclpy.spin), _orderly(rclpy.spin_once)
+spin_until_future_complete = _orderly(rclpy.spin_until_future_complete)
 
 
 def try_shutdown(*, context: Context | None = None) -> None:

@@ -80,9 +80,6 @@ def main() -> None:
         ros.spin(node)
     except (KeyboardInterrupt, ros.ExternalShutdownException):
         pass
-    except ros.RCLError:  # rclpy refuses to publish once a signal came, also in the callback that is running
-        if ros.ok():
-            raise
     finally:
         node.destroy_node()
         ros.try_shutdown()

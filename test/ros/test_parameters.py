@@ -20,7 +20,7 @@ def test_values_come_from_overrides_then_defaults(ros_context) -> None:
 def test_command_line_and_files_reach_the_node(tmp_path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text("/**: {ros__parameters: {names: [a, b], size: 4, deep: {rate: 2.5}}}\n")
-    ros.init(args=["--ros-args", "-r", "__ns:=/arm", "--params-file", str(file), "-p", "size:=7", "-p", "n:on:=true"])
+    ros.init(args=["--ros-args", "-r", "__ns:=/arm", "--params-file", str(file), "-p", "size:=7", "-p", "on:=true"])
     try:
         node = ros.Node("n")
         assert node.get_fully_qualified_name() == "/arm/n"

@@ -130,7 +130,7 @@ def _take(result: Arguments, kind: str, value: str) -> None:
         result.remaps.append(Remap(node, source, target))
     elif kind == "parameter":
         node, name, text = _rule(value, "parameter")
-        result.parameters.append((f"/**/{node.lstrip('/')}" if node else "/**", name, yaml_value(text)))
+        result.parameters.append((f"/{node}" if node else "/**", name, yaml_value(text)))
     elif kind == "params_file":
         result.parameters += read_parameters(value)
     elif kind == "log_level":
