@@ -32,10 +32,10 @@ def ros_context():
 
 @pytest.fixture
 def spin_until(ros_context) -> Iterator[Callable]:
-    """`spin_until(predicate, *nodes, timeout=10)`: spin the nodes until the predicate holds, or fail."""
+    """`spin_until(predicate, *nodes, timeout=30)`: spin the nodes until the predicate holds, or fail."""
     executor = ros.SingleThreadedExecutor()
 
-    def spin(predicate: Callable[[], bool], *nodes, timeout: float = 10.0) -> None:
+    def spin(predicate: Callable[[], bool], *nodes, timeout: float = 30.0) -> None:
         for node in nodes:
             executor.add_node(node)
         deadline = time.monotonic() + timeout
@@ -49,9 +49,9 @@ def spin_until(ros_context) -> Iterator[Callable]:
 
 @pytest.fixture
 def wait_until() -> Callable:
-    """`wait_until(predicate, timeout=10)`: for things that happen in other threads or processes."""
+    """`wait_until(predicate, timeout=30)`: for things that happen in other threads or processes."""
 
-    def wait(predicate: Callable[[], bool], timeout: float = 10.0) -> None:
+    def wait(predicate: Callable[[], bool], timeout: float = 30.0) -> None:
         deadline = time.monotonic() + timeout
         while not predicate():
             assert time.monotonic() < deadline, f"{predicate} did not come true within {timeout} s"

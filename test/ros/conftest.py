@@ -32,7 +32,7 @@ def peer(request, module_spawn):
     assert process.stdout.readline() == "up\n", process.stderr.read()
     yield process
     process.terminate()
-    process.wait(10)
+    process.wait(60)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def ask(near, spin_until):
     def call(kind: str, name: str, **fields):
         srv = ros.service(kind)
         client = near.create_client(srv, name)
-        assert client.wait_for_service(timeout_sec=10), f"service {name} did not come"
+        assert client.wait_for_service(timeout_sec=30), f"service {name} did not come"
         future = client.call_async(srv.Request(**fields))
         spin_until(future.done, near)
         near.destroy_client(client)

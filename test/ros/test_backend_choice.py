@@ -26,7 +26,7 @@ def run(spawn, monkeypatch):
 
     def start(code: str, backend: str | None) -> tuple[str, str]:
         monkeypatch.delenv("QTX_ROS_BACKEND", raising=False)
-        return spawn("-c", code, backend=backend).communicate(timeout=30)
+        return spawn("-c", code, backend=backend).communicate(timeout=120)
 
     return start
 

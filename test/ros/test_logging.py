@@ -26,7 +26,7 @@ ros.try_shutdown()
 
 
 def lines(spawn, *arguments: str) -> list[str]:
-    output, errors = spawn("-c", NODE, *arguments).communicate(timeout=30)
+    output, errors = spawn("-c", NODE, *arguments).communicate(timeout=120)
     assert output == ""
     return [re.sub(r"\x1b\[\d*m", "", line) for line in errors.splitlines()]
 

@@ -33,7 +33,7 @@ def test_a_missing_service_is_not_waited_for_for_ever(near) -> None:
 def test_many_requests_each_get_their_own_answer(peer, near, spin_until) -> None:
     srv = ros.service("std_srvs/srv/SetBool")
     client, other = near.create_client(srv, "peer/switch"), near.create_client(srv, "peer/switch")
-    assert client.wait_for_service(timeout_sec=10) and other.wait_for_service(timeout_sec=10)
+    assert client.wait_for_service(timeout_sec=30) and other.wait_for_service(timeout_sec=30)
     futures = [(on, c.call_async(srv.Request(data=on))) for on in (True, False, True) for c in (client, other)]
     spin_until(lambda: all(future.done() for _, future in futures), near)
     assert [future.result().success for _, future in futures] == [on for on, _ in futures]

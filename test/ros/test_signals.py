@@ -32,6 +32,6 @@ def test_a_signal_ends_spinning(spawn, script, number) -> None:
     process = spawn(*script)
     assert process.stdout.readline() == "up\n"
     process.send_signal(number)
-    output, errors = process.communicate(timeout=10)
+    output, errors = process.communicate(timeout=60)
     assert output.endswith("ended\n") and process.returncode == 0, errors
     assert "Traceback" not in errors
