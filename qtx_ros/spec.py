@@ -30,6 +30,8 @@ class Camera:
     type: str = "sensor_msgs/msg/Image"
     crop: tuple[int, int, int, int] | None = None  # top, left, height, width in the source image [px]
     max_age: float = 0.15  # [s] header stamp to tick
+    frozen_after: float | None = 0.25  # [s] the same picture for longer while the arm moves is a fault; null: never
+    frozen_motion: float = 0.1  # [rad or m] motion of a joint that a working camera would have shown
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class StateStream:
     type: str = "sensor_msgs/msg/JointState"
     field: str = "position"
     max_age: float = 0.05  # [s]
+    max_speed: float | None = None  # [unit/s] an entry that changes faster than it can is a fault; null: any speed
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,14 @@ class CommandStream:
     topic: str
     dimensions: tuple[ActionDimension, ...]
     type: str = "trajectory_msgs/msg/JointTrajectory"
+
+
+# Keys younger than the first training sets. At their default they are left out, so that digests stay what they were.
+YOUNGER = {
+    "frozen_after": Camera.frozen_after,
+    "frozen_motion": Camera.frozen_motion,
+    "max_speed": StateStream.max_speed,
+}
 
 
 @dataclass(frozen=True)
@@ -114,7 +125,12 @@ class Spec:
 
     def to_dict(self) -> dict:
         """The plain mapping, numbers in their declared type: 1 and 1.0 give the same text."""
-        return config.dump(config.build(Spec, config.dump(self), "spec"))
+        data = config.dump(config.build(Spec, config.dump(self), "spec"))
+        for stream in (*data["cameras"], *data["states"]):
+            for key in YOUNGER.keys() & stream.keys():
+                if stream[key] == YOUNGER[key]:
+                    del stream[key]
+        return data
 
     def to_json(self) -> str:
         """Canonical JSON: equal specs give equal text."""
@@ -169,6 +185,10 @@ def _check(spec: Spec) -> None:
     for stream in (*spec.cameras, *spec.states):
         if not stream.max_age > 0:
             raise QtxError(f"{where}: max_age of {stream.topic!r} is {stream.max_age}, expected more than 0 s")
+        for key in YOUNGER:
+            value = getattr(stream, key, None)
+            if value is not None and not value > 0:
+                raise QtxError(f"{where}: {key} of {stream.topic!r} is {value}, expected more than 0")
     for dimension in spec.dimensions:
         _check_dimension(where, dimension, spec.state_names)
 

@@ -20,7 +20,10 @@ from qtx_ros.spec import Spec
 
 FORMAT = 1
 TICK, INSTRUCTION = "tick.onnx", "instruction.onnx"
-ROBOTS_OWN = ("topic", "type", "max_age", "limits", "clock_offset", "instruction", "events")
+ROBOTS_OWN = (
+    "topic", "type", "max_age", "frozen_after", "frozen_motion", "max_speed", "limits", "clock_offset", "instruction",
+    "events",
+)  # fmt: skip
 MANIFEST, MODEL_CARD = "manifest.json", "README.md"
 
 Ports = dict[str, tuple[str, tuple[int, ...]]]  # name → (NumPy type, shape)
