@@ -107,7 +107,7 @@ def _image(msg: Any) -> np.ndarray:
         raise QtxError(f"image encoding is {encoding!r}, expected one of {', '.join(CHANNELS)}")
     channels = CHANNELS[encoding]
     data = _bytes(msg.data)
-    if height < 1 or step < width * channels or data.size < height * step:
+    if min(height, width) < 1 or step < width * channels or data.size < height * step:
         raise QtxError(
             f"image of {width}x{height} {encoding} has step {step} and {data.size} bytes, "
             f"expected a step of at least {width * channels} and height x step bytes"
@@ -127,7 +127,10 @@ def _compressed_image(msg: Any) -> np.ndarray:
     form = str(msg.format)
     if "compresseddepth" in form.lower():
         raise QtxError(f"compressed image format is {form!r}, expected jpeg or png of a colour or grey image")
-    pixels = cv2.imdecode(_bytes(msg.data), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    try:
+        pixels = cv2.imdecode(_bytes(msg.data), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:  # no bytes at all, or a header that promises too many pixels
+        pixels = None
     if pixels is None:
         raise QtxError(f"compressed image of format {form!r} and {len(msg.data)} bytes does not decode as jpeg or png")
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
