@@ -10,7 +10,7 @@ from qtx_ros.model.policy import ModelConfig
 
 _POSITIVE = ("steps", "batch_size", "learning_rate", "clip_norm", "n_step", "log_every", "save_every")
 _FRACTIONS = ("final_learning_rate", "beta2", "gamma", "target_rate")
-_NOT_NEGATIVE = ("warmup_steps", "weight_decay", "alpha", "shift", "state_noise", "threads", "loader_threads")
+_NOT_NEGATIVE = ("warmup_steps", "weight_decay", "alpha", "shift", "state_noise", "threads", "loader_threads", "cache_mb")
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class TrainConfig:
     state_noise: float = 0.0  # Gaussian noise on the state, in standard deviations of the data
     threads: int = 1  # of PyTorch, 0: its own choice; results are bit-identical for the same number only
     loader_threads: int = 1  # batches prepared ahead
+    cache_mb: int = 4096  # frames are decoded once into memory if they need no more than this
     device: str = "cpu"
     log_every: int = 50  # steps
     save_every: int = 500  # steps

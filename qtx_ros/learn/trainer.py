@@ -145,8 +145,10 @@ def build_model(spec: Spec, config: TrainConfig, seed: int) -> QTransformer:
         return QTransformer(spec, config.model)
 
 
-def open_windows(dataset: Dataset, config: TrainConfig, cache: bool = True) -> Windows:
-    """The transitions that a configuration trains on."""
+def open_windows(dataset: Dataset, config: TrainConfig) -> Windows:
+    """The transitions that a configuration trains on; their frames in memory if they fit into `cache_mb`."""
+    frame = sum(camera.height * camera.width * 3 for camera in dataset.spec.cameras)  # [B] a tick
+    cache = frame * sum(len(episode) for episode in dataset.episodes) <= config.cache_mb * 1e6
     failures = "terminal" if config.truncation_is_failure else "truncated"
     return Windows(dataset, steps=config.n_step, discount=config.gamma, failures=failures, cache=cache)
 

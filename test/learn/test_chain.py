@@ -67,3 +67,8 @@ def test_a_stored_frame_takes_the_bytes_of_its_pixels_once(tmp_path):
     root = write_small_set(tmp_path / "set", small_spec(), episodes=3, length=50)
     frames = sum(path.stat().st_size for path in root.rglob("frames_*.bin"))
     assert frames / (3 * 50) == 16 * 16 * 3
+
+
+def test_batches_are_the_same_from_memory_and_from_disk(tmp_path):
+    cached, read = (batch_of(tmp_path, 0, cache_mb=size) for size in (100, 0))
+    assert all(np.array_equal(cached[name], read[name]) for name in cached)
