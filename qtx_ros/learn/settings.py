@@ -10,7 +10,9 @@ from qtx_ros.model.policy import ModelConfig
 
 _POSITIVE = ("steps", "batch_size", "learning_rate", "clip_norm", "n_step", "log_every", "save_every")
 _FRACTIONS = ("final_learning_rate", "beta2", "gamma", "target_rate")
-_NOT_NEGATIVE = ("warmup_steps", "weight_decay", "alpha", "shift", "state_noise", "threads", "loader_threads", "cache_mb")
+_AT_LEAST_ZERO = (
+    "warmup_steps", "weight_decay", "alpha", "shift", "state_noise", "threads", "loader_threads", "cache_mb"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         self._check(_POSITIVE, lambda x: x > 0, "more than 0")
         self._check(_FRACTIONS, lambda x: 0 <= x <= 1, "between 0 and 1")
-        self._check(_NOT_NEGATIVE, lambda x: x >= 0, "at least 0")
+        self._check(_AT_LEAST_ZERO, lambda x: x >= 0, "at least 0")
         if not self.value_low < self.value_high:
             raise QtxError(f"training: value_low {self.value_low} must be below value_high {self.value_high}")
 
