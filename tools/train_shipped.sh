@@ -4,7 +4,7 @@
 # Every stage is skipped when its result is there, so a run that was interrupted continues.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-out=$(mkdir -p "${1:-runs/shipped}" && cd "${1:-runs/shipped}" && pwd)
+mkdir -p "${1:-runs/shipped}" && cd "${1:-runs/shipped}"
 seed=${2:-1}
 tasks="drawer-open window-open button-press-topdown door-open"
 export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST ROS_DOMAIN_ID=${ROS_DOMAIN_ID:-77}
@@ -12,11 +12,11 @@ export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
 qtx() { python3 -m qtx_ros "$@"; }
 
 record() {  # record MIX EPISODES FIRST_SEED: EPISODES of each task, kept when they end as MIX wants
-    local bags=$out/bags/$1
+    local bags=bags/$1
     if [ -f "$bags/.complete" ]; then return; fi
     rm -rf "$bags"
-    qtx sim >"$out/sim-$1.log" 2>&1 & local sim=$!
-    qtx record --out "$bags" >"$out/recorder-$1.log" 2>&1 & local recorder=$!
+    qtx sim >"sim-$1.log" 2>&1 & local sim=$!
+    qtx record --out "$bags" >"recorder-$1.log" 2>&1 & local recorder=$!
     # shellcheck disable=SC2064
     trap "kill $sim $recorder 2>/dev/null || true; wait" EXIT
     # shellcheck disable=SC2086
@@ -28,9 +28,9 @@ record() {  # record MIX EPISODES FIRST_SEED: EPISODES of each task, kept when t
 
 record demo 80 $((seed * 100000))
 record failure 40 $((seed * 100000 + 50000))
-qtx convert "$out/bags/demo" "$out/bags/failure" -o "$out/dataset"
-qtx train "$out/dataset" -o "$out/run" --config sawyer_sim --seed "$seed" --resume
-qtx export "$out/run" -o "$out/sawyer_sim" --recipe "$root/tools/train_shipped.sh"
-qtx evaluate "$out/sawyer_sim" --episodes 25 --json "$out/evaluation.json"
-qtx export "$out/run" -o "$out/sawyer_sim" --recipe "$root/tools/train_shipped.sh" --metrics "$out/evaluation.json"
-echo "the bundle is $out/sawyer_sim"
+qtx convert bags/demo bags/failure -o dataset
+qtx train dataset -o run --config sawyer_sim --seed "$seed" --resume
+qtx export run -o sawyer_sim
+qtx evaluate sawyer_sim --episodes 25 --json evaluation.json
+qtx export run -o sawyer_sim --metrics evaluation.json --recipe "$root/tools/train_shipped.sh"
+echo "the bundle is $PWD/sawyer_sim"
