@@ -15,6 +15,7 @@ from pathlib import Path
 
 from qtx_ros import config
 from qtx_ros.errors import QtxError
+from qtx_ros.paths import share
 from qtx_ros.preprocess import TEXT_LENGTH
 from qtx_ros.spec import Spec
 
@@ -133,6 +134,15 @@ def read_manifest(folder: str | Path) -> Manifest:
     manifest = config.build(Manifest, data, str(path))
     _check(manifest, str(path))
     return manifest
+
+
+def bundle_folder(bundle: str) -> Path:
+    """The folder of a bundle: a path, or the name of a shipped one."""
+    if not bundle:
+        raise QtxError("parameter 'bundle' is empty, expected a bundle's folder or the name of a shipped one")
+    if "/" in bundle or Path(bundle).exists():
+        return Path(bundle)
+    return share(f"models/{bundle}")
 
 
 def load_bundle(folder: str | Path) -> Bundle:

@@ -11,6 +11,7 @@ from qtx_ros.data.align import Observation
 from qtx_ros.data.messages import targets
 from qtx_ros.deploy import safety
 from qtx_ros.deploy.policy import Choice, Policy
+from qtx_ros.deploy.senses import Senses
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Pilot:
         self._measured = np.full(len(self.spec.state_names), math.nan)
         self._sent = np.full(len(self.spec.dimensions), math.nan)
         self._latched: np.ndarray | None = None
+        self._senses = Senses(self.spec)
 
     def reset(self) -> None:
         """A new episode: forget all frames."""
@@ -42,8 +44,11 @@ class Pilot:
     def judge(self, observation: Observation) -> str:
         """Why this observation must not move the robot; empty when it may. Remembers what was measured."""
         state = np.asarray(observation.state, np.float64)
-        self._measured = np.where(np.isfinite(state), state, self._measured)
-        return safety.unfit(self.spec, observation.problems, state, observation.instruction)
+        jumps = self._senses.jumps(observation)
+        if not jumps:  # a hold at an impossible position would be a motion
+            self._measured = np.where(np.isfinite(state), state, self._measured)
+        problems = (*observation.problems, *jumps, *self._senses.pictures(observation))
+        return safety.unfit(self.spec, problems, state, observation.instruction)
 
     def choose(self, observation: Observation) -> Choice:
         """The network's choice for an observation that `judge` found nothing against."""

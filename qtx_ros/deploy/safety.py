@@ -11,6 +11,7 @@ from qtx_ros.errors import QtxError
 from qtx_ros.spec import Spec
 
 NO_INSTRUCTION = "no instruction"
+BLANK = 3  # of 255 levels: with no more contrast than a sensor's noise a picture shows nothing
 
 
 def measured(spec: Spec, state: np.ndarray) -> np.ndarray:
@@ -56,6 +57,17 @@ def shape(spec: Spec, command: np.ndarray, state: np.ndarray, last: np.ndarray, 
     The step rule wins: a joint measured far outside its limits comes back step by step and not at once.
     """
     return limit_step(spec, clip(spec, command), hold(spec, state, last), max_step)
+
+
+def blank(frame: np.ndarray) -> bool:
+    """Whether a picture, uint8 [H, W, 3], is black, white or one colour, up to a sensor's noise."""
+    pixels = frame.reshape(-1, 3)
+    return bool((pixels.max(0) - pixels.min(0) <= BLANK).all())
+
+
+def too_fast(before: np.ndarray, now: np.ndarray, elapsed_ns: int, max_speed: float) -> np.ndarray:
+    """Which entries went from `before` [n] to `now` [n] faster than `max_speed` [unit/s]; bool [n], unknown: no."""
+    return np.abs(np.asarray(now) - np.asarray(before)) > max_speed * elapsed_ns / 1e9
 
 
 def unfit(spec: Spec, problems: tuple[str, ...], state: np.ndarray, instruction: str) -> str:

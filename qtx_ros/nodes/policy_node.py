@@ -9,22 +9,21 @@ from __future__ import annotations
 import dataclasses
 import functools
 import threading
-from pathlib import Path
 
 import numpy as np
 
 from qtx_ros import ros
-from qtx_ros.data.align import Aligner, Observation, Ticker
+from qtx_ros.data.align import SET_BACK_NS, Aligner, Observation, Ticker
 from qtx_ros.data.messages import command_fields
-from qtx_ros.deploy.bundle import for_robot, load_bundle
+from qtx_ros.deploy.bundle import bundle_folder, for_robot, load_bundle
 from qtx_ros.deploy.health import Health
 from qtx_ros.deploy.pilot import Command, Pilot
 from qtx_ros.deploy.policy import Choice, Policy
 from qtx_ros.errors import QtxError
 from qtx_ros.nodes import policy_messages as messages
 from qtx_ros.nodes import policy_parameters as parameters
+from qtx_ros.nodes import policy_topics as topics
 from qtx_ros.nodes.fields import build
-from qtx_ros.paths import share
 from qtx_ros.spec import Spec
 
 SUCCESS, FAILURE = ros.TransitionCallbackReturn.SUCCESS, ros.TransitionCallbackReturn.FAILURE
@@ -44,6 +43,7 @@ class PolicyNode(ros.LifecycleNode):
         self.active = False
         self._choosing = False  # the network is at work
         self._lock = threading.RLock()  # one command at a time: the tick's, the watchdog's, or a transition's
+        self._profiles: dict = {}  # topic → QoS asked for
         self._connections: list = []  # (destroy function, entity), made by configure
         self._ticking = ros.MutuallyExclusiveCallbackGroup()
         self._inputs = ros.MutuallyExclusiveCallbackGroup()
@@ -70,7 +70,7 @@ class PolicyNode(ros.LifecycleNode):
         """Start to drive at the next tick."""
         with self._lock:
             self.pilot.reset()
-            self._since = self._now()
+            self._since = self._latest = self._now()
             self.active = True
         return SUCCESS
 
@@ -150,6 +150,7 @@ class PolicyNode(ros.LifecycleNode):
             self._connections.clear()
 
     def _subscribe(self, stream, callback, qos, group) -> None:
+        self._profiles[stream.topic] = qos
         self._listen(stream.type, stream.topic, functools.partial(callback, stream.topic), qos, group)
 
     def _listen(self, type, topic, callback, qos, group=None) -> None:
@@ -162,7 +163,10 @@ class PolicyNode(ros.LifecycleNode):
         return publisher
 
     def _timer(self, period, callback, group) -> None:
-        self._connections.append((self.destroy_timer, self.create_timer(period, callback, callback_group=group)))
+        simulated = self.get_parameter("use_sim_time").value  # else steady: it must go on when the clock is set back
+        clock = None if simulated else ros.Clock(clock_type=ros.ClockType.STEADY_TIME)
+        timer = self.create_timer(period, callback, callback_group=group, clock=clock)
+        self._connections.append((self.destroy_timer, timer))
 
     # --- inputs ------------------------------------------------------------------------------------------------
 
@@ -200,9 +204,10 @@ class PolicyNode(ros.LifecycleNode):
         if not self.active:
             return
         with self._lock:
+            back = self._set_back(now)
             self.health.tick(now)
             observation = self._observe(now)
-            reason = self.pilot.judge(observation)
+            reason = "; ".join(filter(None, (back, self.pilot.judge(observation))))
         choice = None
         if not reason:
             choice, reason = self._choose(observation)
@@ -232,14 +237,25 @@ class PolicyNode(ros.LifecycleNode):
             if not self.active:
                 return
             now = self._now()
+            back = self._set_back(now)
             silence = now - max(self._since, self.health.last_tick_ns)
-            if silence <= self._patience:
+            if silence <= self._patience and not back:
                 return
             observation = self._observe(now)
-            reason = self.pilot.judge(observation) or f"no tick for {silence / 1e6:.0f} ms"
-            if self._choosing:
+            reason = back or self.pilot.judge(observation) or f"no tick for {silence / 1e6:.0f} ms"
+            if self._choosing and not back:
                 reason = f"the network has not answered for {silence / 1e6:.0f} ms"
             self._publish(self.pilot.hold(reason), now, observation)
+
+    def _set_back(self, now: int) -> str:
+        """A sentence when the clock was set back since the last look; the watchdog then counts from `now`."""
+        back = self._latest - now
+        if back <= SET_BACK_NS:
+            self._latest = max(self._latest, now)
+            return ""
+        self._since = self._latest = now
+        self.health.pause()
+        return f"the clock was set back by {back / 1e9:.1f} s"
 
     def _observe(self, now: int) -> Observation:
         observation = self.aligner.observe(now)
@@ -271,17 +287,10 @@ class PolicyNode(ros.LifecycleNode):
         with self._lock:
             if self._connections:
                 report = self.health.report(self.active)
+                if self.active and self.health.reason:
+                    why = topics.explain(self, self.spec, self._profiles, self.health.reason)
+                    report = dataclasses.replace(report, message="; ".join(filter(None, (report.message, why))))
                 self._diagnostics.publish(messages.diagnostics(self.get_fully_qualified_name(), report, self._now()))
 
     def _now(self) -> int:
         return self.get_clock().now().nanoseconds
-
-
-def bundle_folder(bundle: str) -> Path:
-    """The folder of a bundle: a path, or the name of a shipped one."""
-    if not bundle:
-        raise QtxError("parameter 'bundle' is empty, expected a bundle's folder or the name of a shipped one")
-    if "/" in bundle or Path(bundle).exists():
-        return Path(bundle)
-    return share(f"models/{bundle}")
-

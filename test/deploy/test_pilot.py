@@ -27,7 +27,9 @@ def pilot(folder):
 
 
 def observation(brightness=100, state=STATE, problems=(), instruction="go"):
-    frames = {} if problems else {"front": np.full((64, 64, 3), brightness, np.uint8)}
+    frame = np.full((64, 64, 3), brightness - 5, np.uint8)
+    frame[32:] += 10
+    frames = {} if problems else {"front": frame}
     return Observation(0, frames, np.array(state), instruction, {}, {}, {}, tuple(problems))
 
 
@@ -70,7 +72,7 @@ def test_a_broken_measurement_does_not_replace_the_last_good_one(pilot):
 
 
 def test_after_a_hold_the_network_starts_with_a_new_first_frame(pilot):
-    pilot.decide(observation(0))
+    pilot.decide(observation(10))
     pilot.decide(observation(problems=["late"]))
     choice = pilot.decide(observation(250)).choice
     np.testing.assert_array_equal(choice.bins, expected_bins(SPEC, [250], "go"))

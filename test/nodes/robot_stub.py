@@ -1,4 +1,4 @@
-"""Any robot of a YAML, as topics: grey frames, chosen joint positions, and ears for what it is told."""
+"""Any robot of a YAML, as topics: two grey halves as frames, chosen joint positions, and ears for what it is told."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from array import array
 
 import cv2
 import numpy as np
+from tiny_bundle import write_tiny_bundle
 
 from qtx_ros import ros
 from qtx_ros.data import messages
 from qtx_ros.nodes.fields import build, time_message
+from qtx_ros.nodes.policy_node import PolicyNode
 from qtx_ros.spec import Spec
 
 BEST_EFFORT = ros.QoSProfile(depth=10, reliability=ros.ReliabilityPolicy.BEST_EFFORT)
@@ -33,7 +35,10 @@ class Robot:
 
     def __init__(self, spec: Spec, context: ros.Context, policy: str = "/policy") -> None:
         self.spec, self.running, self.blind = spec, True, False
-        self.brightness = 100
+        self.brightness, self.contrast = 100, 5  # mean of a frame, and what its halves differ from it
+        self.size, self.encoding = (120, 160), "rgb8"
+        self.cut = 0  # bytes missing at the end of an image
+        self.ahead = 0.0  # [s] the sensors' clock
         self.positions = {name: 0.1 * i for i, name in enumerate(spec.state_names)}
         self.commands: dict[str, list[np.ndarray]] = {stream.topic: [] for stream in spec.commands}
         self.messages: list = []
@@ -77,8 +82,14 @@ class Robot:
 
     def send_frames(self) -> None:
         for camera in self.spec.cameras:
-            pixels = _pixels(camera, np.full((120, 160, 3), self.brightness, np.uint8))
+            pixels = _pixels(camera, self._picture(), self.encoding)
+            pixels["data"] = pixels["data"][: len(pixels["data"]) - self.cut]
             self._sensors[camera.topic].publish(build(camera.type, {"header": {"stamp": self._now()}, **pixels}))
+
+    def _picture(self) -> np.ndarray:
+        picture = np.full((*self.size, 3), self.brightness - self.contrast, np.uint8)
+        picture[:, self.size[1] // 2 :] = self.brightness + self.contrast
+        return picture
 
     def say(self, instruction: str) -> None:
         self._text.publish(ros.message(self.spec.instruction.type)(data=instruction))
@@ -88,7 +99,7 @@ class Robot:
         self._events.publish(event(event=event.START))
 
     def _now(self):
-        return time_message(self.node.get_clock().now().nanoseconds)
+        return time_message(self.node.get_clock().now().nanoseconds + round(self.ahead * 1e9))
 
     @property
     def state(self) -> np.ndarray:
@@ -103,12 +114,27 @@ class Robot:
         return [decision for decision in self.decisions if decision.hold]
 
 
-def _pixels(camera, picture: np.ndarray) -> dict:
+def _pixels(camera, picture: np.ndarray, encoding: str) -> dict:
     if camera.type.endswith("CompressedImage"):
         return {"format": "png", "data": array("B", cv2.imencode(".png", picture)[1].tobytes())}
     height, width = picture.shape[:2]
     data = array("B", picture.tobytes())
-    return {"height": height, "width": width, "encoding": "rgb8", "step": 3 * width, "data": data}
+    return {"height": height, "width": width, "encoding": encoding, "step": 3 * width, "data": data}
+
+
+def make(context: ros.Context, folder, spec: Spec, **parameters):
+    """A policy node for a tiny bundle, its robot, and what spins them."""
+    parameters = {"bundle": str(write_tiny_bundle(folder, spec)), **parameters}
+    node = PolicyNode(context=context, parameter_overrides=[ros.Parameter(k, value=v) for k, v in parameters.items()])
+    robot = Robot(spec, context)
+    return node, robot, Spinner(context, node, robot.node)
+
+
+def begin(robot: Robot) -> None:
+    """Wait for decisions, and forget the holds until all topics had found each other."""
+    assert wait(lambda: robot.choices() and all(robot.commands.values()))
+    robot.decisions.clear()
+    assert wait(lambda: len(robot.choices()) > 3)
 
 
 class Spinner:

@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from robot_stub import Robot, Spinner, patient, wait
+from robot_stub import Robot, Spinner, begin, make, patient, wait
 from tiny_bundle import expected_bins, write_tiny_bundle
 
 from qtx_ros import ros
@@ -15,52 +15,6 @@ from qtx_ros.spec import Spec
 TEXT = "open the drawer"
 ARM = "arm_controller/joint_trajectory"
 SUCCESS, FAILURE = ros.TransitionCallbackReturn.SUCCESS, ros.TransitionCallbackReturn.FAILURE
-
-
-@pytest.fixture
-def context():
-    context = ros.Context()
-    ros.init(args=[], context=context)
-    yield context
-    ros.try_shutdown(context=context)
-
-
-@pytest.fixture
-def spec():
-    return patient(Spec.load("sawyer_sim"))
-
-
-def make(context, folder, spec, **parameters):
-    """A policy node for a tiny bundle, its robot, and what spins them."""
-    parameters = {"bundle": str(write_tiny_bundle(folder, spec)), **parameters}
-    node = PolicyNode(context=context, parameter_overrides=[ros.Parameter(k, value=v) for k, v in parameters.items()])
-    robot = Robot(spec, context)
-    return node, robot, Spinner(context, node, robot.node)
-
-
-@pytest.fixture
-def pair(context, tmp_path, spec):
-    node, robot, spinner = make(context, tmp_path, spec)
-    yield node, robot
-    spinner.close()
-
-
-@pytest.fixture
-def driving(pair):
-    """A node that makes decisions."""
-    node, robot = pair
-    robot.say(TEXT)
-    assert node.trigger_configure() == SUCCESS
-    assert node.trigger_activate() == SUCCESS
-    begin(robot)
-    return node, robot
-
-
-def begin(robot):
-    """Wait for decisions, and forget the holds until all topics had found each other."""
-    assert wait(lambda: robot.choices() and robot.commands[ARM])
-    robot.decisions.clear()
-    assert wait(lambda: len(robot.choices()) > 3)
 
 
 def test_nothing_is_commanded_before_activation(pair):
