@@ -5,6 +5,7 @@ Each test session has a ROS domain of its own on loopback, unless the environmen
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -80,7 +81,8 @@ def _spawner() -> Iterator[Callable[..., subprocess.Popen]]:
         command = [sys.executable, *map(str, arguments)]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]])}
         environment |= {"QTX_ROS_BACKEND": backend} if backend else {}
-        started.append(subprocess.Popen(command, start_new_session=True, **{"env": environment} | options))
+        options = {"env": environment, "start_new_session": True, "preexec_fn": _die_with_parent} | options
+        started.append(subprocess.Popen(command, **options))
         return started[-1]
 
     yield start
@@ -88,3 +90,8 @@ def _spawner() -> Iterator[Callable[..., subprocess.Popen]]:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+
+def _die_with_parent() -> None:
+    """Also when the test session is killed, no process stays behind (Linux)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

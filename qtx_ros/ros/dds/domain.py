@@ -90,7 +90,10 @@ def acquire(domain_id: int) -> None:
             entity = cyclone.library().dds_create_domain(domain_id, configuration().encode())
             if entity < 0:
                 reason = cyclone.library().dds_strretcode(entity).decode()
-                raise QtxError(f"cannot join DDS domain {domain_id}: {reason} (configuration {configuration()})")
+                raise QtxError(
+                    f"cannot join ROS domain {domain_id} ({reason}), the reason is above: a wrong CYCLONEDDS_URI, "
+                    "no network interface, or more than 33 processes of this machine in the domain (choose another one)"
+                )
         _domains[domain_id] = (entity, users + 1)
 
 

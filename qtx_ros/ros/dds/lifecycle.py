@@ -88,7 +88,9 @@ class LifecycleNode(ManagedEntity, Node):
         """Let an entity follow this node's transitions."""
         self._managed.append(entity)
 
-    def create_lifecycle_publisher(self, msg_type: type, topic: str, qos_profile: QoSProfile | int, **_) -> Publisher:
+    def create_lifecycle_publisher(
+        self, msg_type: type, topic: str, qos_profile: QoSProfile | int, *, callback_group: CallbackGroup | None = None
+    ) -> LifecyclePublisher:
         """A publisher that is silent unless this node is active."""
         publisher = self.create_publisher(msg_type, topic, qos_profile, publisher_class=LifecyclePublisher)
         self._managed.append(publisher)

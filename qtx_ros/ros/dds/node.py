@@ -93,9 +93,15 @@ class Node(Parameters, NodeGraph):
         return self._resolve(service, True, only_expand)
 
     def create_publisher(
-        self, msg_type: type, topic: str, qos_profile: QoSProfile | int, *, publisher_class: type = Publisher, **_
+        self,
+        msg_type: type,
+        topic: str,
+        qos_profile: QoSProfile | int,
+        *,
+        callback_group: CallbackGroup | None = None,
+        publisher_class: type[Publisher] = Publisher,
     ) -> Publisher:
-        """A publisher of messages of a class from `message()`."""
+        """A publisher of messages of a class from `message()`; it has no callbacks, so the group does not matter."""
         publisher = publisher_class(self, msg_type, self.resolve_topic_name(topic), as_profile(qos_profile))
         self._publishers.append(publisher)
         return publisher
@@ -109,7 +115,6 @@ class Node(Parameters, NodeGraph):
         *,
         callback_group: CallbackGroup | None = None,
         raw: bool = False,
-        **_,
     ) -> Subscription:
         """A subscription; `callback(msg)` or `callback(msg, info)`, with `raw` the message is CDR as bytes."""
         group = callback_group or self.default_callback_group

@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable
 
+from qtx_ros.errors import QtxError
 from qtx_ros.ros.dds import cyclone, domain
 from qtx_ros.ros.dds.endpoints import Channel, Guard, Reader, WaitSet, Writer
 from qtx_ros.ros.dds.graph import Graph
@@ -25,10 +26,8 @@ class Participant:
     """Joins a domain, announces its nodes and endpoints on `ros_discovery_info`, and hears those of others."""
 
     def __init__(self, domain_id: int, enclave: str = "/") -> None:
-        domain.acquire(domain_id)
         self.domain_id, self.closed = domain_id, False
-        with DdsQos(None, f"enclave={enclave};") as qos:
-            self.entity = cyclone.call("dds_create_participant", domain_id, qos, None)
+        self.entity = _create(domain_id, enclave)
         self.guid = cyclone.guid(self.entity)
         self._lock = threading.RLock()
         self._nodes: dict[str, tuple[str, str, list[Writer], list[Reader]]] = {}
@@ -149,3 +148,18 @@ class Participant:
                     self.graph.update()
                 elif entity in watched:
                     watched[entity]()
+
+
+def _create(domain_id: int, enclave: str) -> int:
+    """The participant entity.
+
+    Raises:
+        QtxError: Cyclone DDS refuses.
+    """
+    domain.acquire(domain_id)
+    try:
+        with DdsQos(None, f"enclave={enclave};") as qos:
+            return cyclone.call("dds_create_participant", domain_id, qos, None)
+    except cyclone.DdsError as error:
+        domain.release(domain_id)
+        raise QtxError(f"cannot join ROS domain {domain_id}: {error}") from None
