@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from robot_stub import begin, make, patient
+from robot_stub import TEXT, begin, make, patient
 
 from qtx_ros import ros
 from qtx_ros.spec import Spec
 
-TEXT = "open the drawer"
 SUCCESS = ros.TransitionCallbackReturn.SUCCESS
 
 

@@ -17,6 +17,7 @@ from qtx_ros.nodes.fields import build, time_message
 from qtx_ros.nodes.policy_node import PolicyNode
 from qtx_ros.spec import Spec
 
+TEXT = "open the drawer"
 BEST_EFFORT = ros.QoSProfile(depth=10, reliability=ros.ReliabilityPolicy.BEST_EFFORT)
 LATCHED = ros.QoSProfile(depth=1, durability=ros.DurabilityPolicy.TRANSIENT_LOCAL)
 

@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from robot_stub import Robot, Spinner, begin, make, patient, wait
+from robot_stub import TEXT, Robot, Spinner, begin, make, patient, wait
 from tiny_bundle import expected_bins, write_tiny_bundle
 
 from qtx_ros import ros
@@ -12,7 +12,6 @@ from qtx_ros.nodes.policy_node import PolicyNode
 from qtx_ros.preprocess import from_bins
 from qtx_ros.spec import Spec
 
-TEXT = "open the drawer"
 ARM = "arm_controller/joint_trajectory"
 SUCCESS, FAILURE = ros.TransitionCallbackReturn.SUCCESS, ros.TransitionCallbackReturn.FAILURE
 
