@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import queue
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from qtx_ros import ros
 from qtx_ros.errors import QtxError
 from qtx_ros.nodes.expert_driver import ExpertDriver
 from qtx_ros.nodes.outcome import Outcome, summary
+from qtx_ros.nodes.run import DELIVERY, stop_signals
 from qtx_ros.spec import Spec
 
 SETTLED = 2  # frames to wait after a reset: whatever was on its way before it has arrived by then
@@ -56,16 +58,18 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _collect_live(spec: Spec, plan: tuple, recording: bool, timeout: float, ros_args: list) -> dict:
-    ros.init(args=ros_args or None)
+    context, signals = ros.Context(), stop_signals()
+    ros.init(args=ros_args, context=context)
     try:
-        node = Collector(spec, recording, timeout)
-        kept = collect(node, *plan)
-        node.destroy_node()
-        return kept
-    except ros.ExternalShutdownException:
-        raise KeyboardInterrupt from None
+        node = Collector(spec, recording, timeout, signals, context=context)
+        try:
+            return collect(node, *plan)
+        finally:
+            node.finish()
+            time.sleep(DELIVERY)
+            node.destroy_node()
     finally:
-        ros.try_shutdown()
+        ros.try_shutdown(context=context)
 
 
 def collect(
@@ -94,17 +98,27 @@ def collect(
 class Collector(ros.Node):
     """The scripted operator, with the sim's reset and the recorder in its hands. Spins itself while it waits."""
 
-    def __init__(self, spec: Spec, recording: bool = True, timeout: float = 20.0, **options) -> None:
-        """`timeout` [s]: for a service to appear or answer, and for a camera frame to come."""
+    def __init__(self, spec: Spec, recording: bool, timeout: float, signals: queue.SimpleQueue, **options) -> None:
+        """`timeout` [s]: for a service to appear or answer, and for a camera frame to come.
+
+        Once there is one in `signals`, `episode` raises KeyboardInterrupt.
+        """
         super().__init__("teleop", **options)
         self._driver = ExpertDriver(self, spec)
         self._recording, self._timeout, self._success = recording, timeout, False
+        self._signals, self._running = signals, False  # `_running`: the recorder records
         self._reset = self.create_client(ros.service("qtx_ros/srv/Reset"), "sim/reset")
         self._start = self.create_client(ros.service("qtx_ros/srv/StartEpisode"), "recorder/start")
         self._stop = self.create_client(ros.service("qtx_ros/srv/StopEpisode"), "recorder/stop")
         self.create_subscription(ros.message(spec.events.type), spec.events.topic, self._on_event, 10)
-        self._executor = ros.SingleThreadedExecutor()
+        self._executor = ros.SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self)
+
+    def finish(self) -> None:
+        """Let the robot stay where it is, and discard an episode that was not completed."""
+        self._driver.halt()
+        if self._running:
+            self._ask(self._stop, label="discard", comment="collecting was interrupted")
 
     def episode(self, task: str, mix: str, seed: int, horizon: int, keep_all: bool) -> Outcome:
         """One episode: reset, guide the hand where the mix says so, record, drive, label."""
@@ -121,6 +135,7 @@ class Collector(ros.Node):
             return Outcome(seed, "success", 0, False, "")
         if self._recording:
             self._ask(self._start, instruction=instruction)
+            self._running = True
         driver.commands, driver.operator = 0, operator
         self._spin_until(lambda: self._success or driver.commands >= horizon)
         ticks, label = driver.commands, "success" if self._success else "failure"
@@ -131,6 +146,7 @@ class Collector(ros.Node):
     def _finish(self, seed: int, label: str, ticks: int, kept: bool) -> Outcome:
         bag = ""
         if self._recording:
+            self._running = False
             bag = self._ask(self._stop, label=label if kept else "discard", comment=f"ended as {label}").path
         return Outcome(seed, label, ticks, kept, bag)
 
@@ -144,16 +160,24 @@ class Collector(ros.Node):
     def _spin_until(self, done: Callable[[], bool]) -> None:
         quiet, seen = time.monotonic(), self._driver.frames
         while not done():
+            self._check()
             self._executor.spin_once(timeout_sec=0.1)
             if self._driver.frames != seen:
                 quiet, seen = time.monotonic(), self._driver.frames
             if time.monotonic() - quiet > self._timeout:
                 raise QtxError(f"no camera frames for {self._timeout:g} s: is the simulated robot running?")
 
+    def _check(self) -> None:
+        if not self._signals.empty():
+            raise KeyboardInterrupt
+
     def _ask(self, client, **fields):
         """A reply that says it succeeded, or a QtxError with the reply's own words."""
-        if not client.wait_for_service(timeout_sec=self._timeout):
-            raise QtxError(f"nobody offers the service {client.srv_name!r} after {self._timeout:g} s")
+        deadline = time.monotonic() + self._timeout
+        while not client.wait_for_service(timeout_sec=0.1):
+            self._check()
+            if time.monotonic() > deadline:
+                raise QtxError(f"nobody offers the service {client.srv_name!r} after {self._timeout:g} s")
         future = client.call_async(client.srv_type.Request(**fields))
         self._executor.spin_until_future_complete(future, timeout_sec=self._timeout)
         if not future.done():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qtx_ros import ros
+from qtx_ros.deploy.safety import hold
 from qtx_ros.nodes.robot_link import RobotLink
 from qtx_ros.nodes.sim_messages import STATE_TOPIC, STATE_TYPE
 from qtx_ros.spec import Spec
@@ -23,6 +24,7 @@ class ExpertDriver:
         self._targets = [World.names.index(dimension.name) for dimension in spec.dimensions]
         self._privileged: np.ndarray | None = None
         self._experts: dict[str, object] = {}
+        self._sent: np.ndarray | None = None  # the last command
         self.operator = None
         self.frames = 0  # camera frames seen
         self.commands = 0  # commands sent since `drive`
@@ -43,6 +45,13 @@ class ExpertDriver:
         """Send no commands: the robot holds the last one."""
         self.operator = None
 
+    def halt(self) -> None:
+        """Pause; if it drove, the robot stays where it is, and absolute dimensions (a gripper) as last commanded."""
+        state = self._link.state()
+        if self.operator is not None and self._sent is not None and state is not None:
+            self._link.send(hold(self._link.spec, state, self._sent))
+        self.pause()
+
     def _expert(self, text: str):
         from qtx_ros.sim import scene
         from qtx_ros.sim.expert import Expert
@@ -62,5 +71,6 @@ class ExpertDriver:
         if operator is None or state is None or self._privileged is None:
             return
         targets = operator.act(self._privileged, state[self._order])
-        self._link.send(targets[self._targets])
+        self._sent = targets[self._targets]
+        self._link.send(self._sent)
         self.commands += 1

@@ -57,6 +57,11 @@ class JoyTeleop(ros.Node):
                 self._episodes.send(action)
         self._joy, self._buttons, self._heard = msg, msg.buttons, time.monotonic()
 
+    def finish(self) -> None:
+        """Let the robot stay where it is, if the joystick moves it."""
+        if self._moving and (state := self._link.state()) is not None:
+            self._link.send(self._jog.stop(state))
+
     def _on_tick(self) -> None:
         alive = self._joy is not None and time.monotonic() - self._heard < TIMEOUT
         held = alive and _pressed(self._buttons, self._value("deadman_button"))

@@ -35,6 +35,11 @@ class KeyboardTeleop(ros.Node):
         self._until = np.zeros(len(spec.dimensions))  # [s] when a key counts as released
         self.create_timer(spec.period_ns * 1e-9, self._on_tick)
 
+    def finish(self) -> None:
+        """Let the robot stay where it is, if a key moves it."""
+        if self._speeds.any() and (state := self._link.state()) is not None:
+            self._link.send(self._jog.stop(state))
+
     def _on_tick(self) -> None:
         now, stop = time.monotonic(), False
         for key in self._keys():

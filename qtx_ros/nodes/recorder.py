@@ -14,6 +14,7 @@ from qtx_ros import ros
 from qtx_ros.errors import QtxError
 from qtx_ros.nodes.recorder_episodes import EVENT_TYPE, Episodes
 from qtx_ros.nodes.recorder_topics import Heard, Topics
+from qtx_ros.nodes.run import run
 from qtx_ros.spec import Spec
 
 PARAMETERS = {
@@ -37,20 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the node until SIGINT or SIGTERM; the running episode is closed cleanly."""
-    ros.init(args=args.ros_args)
-    try:
-        given = {name: getattr(args, name, None) for name in PARAMETERS}
-        node = Recorder([ros.Parameter(name, value=value) for name, value in given.items() if value is not None])
-        try:
-            ros.spin(node)
-        except (KeyboardInterrupt, ros.ExternalShutdownException):
-            pass
-        finally:
-            node.finish()
-            node.destroy_node()
-    finally:
-        ros.try_shutdown()
-    return 0
+    given = {name: getattr(args, name, None) for name in PARAMETERS}
+    overrides = [ros.Parameter(name, value=value) for name, value in given.items() if value is not None]
+    return run(args.ros_args, lambda context: Recorder(overrides, context=context), finish=Recorder.finish)
 
 
 class Recorder(ros.Node):
@@ -159,8 +149,7 @@ class Recorder(ros.Node):
             self.get_logger().error(f"messages are being lost: {reason}", throttle_duration_sec=5.0)
 
     def _announce(self, event: Any) -> None:
-        if ros.ok(context=self.context):
-            self._events.publish(event)
+        self._events.publish(event)
 
 
 class _Status:

@@ -12,6 +12,7 @@ from qtx_ros.data import messages
 from qtx_ros.errors import QtxError
 from qtx_ros.nodes import sim_messages
 from qtx_ros.nodes.fields import time_message
+from qtx_ros.nodes.run import run
 from qtx_ros.sim.pacer import Pacer
 from qtx_ros.sim.tasks import TASKS
 from qtx_ros.spec import Spec
@@ -30,18 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    ros.init(args=args.ros_args or None)
-    node = None
-    try:
-        node = SimNode(args.robot, args.task, args.seed, args.speed, args.image_size)
-        ros.spin(node)
-    except (KeyboardInterrupt, ros.ExternalShutdownException):
-        pass
-    finally:
-        if node is not None:
-            node.destroy_node()
-        ros.try_shutdown()
-    return 0
+    """Run the node until SIGINT or SIGTERM."""
+
+    def make(context: ros.Context) -> SimNode:
+        return SimNode(args.robot, args.task, args.seed, args.speed, args.image_size, context=context)
+
+    return run(args.ros_args, make)
 
 
 class SimNode(ros.Node):

@@ -7,6 +7,10 @@ import contextlib
 
 from qtx_ros import ros
 from qtx_ros.errors import QtxError
+from qtx_ros.nodes.joystick import JoyTeleop
+from qtx_ros.nodes.keyboard import KeyboardTeleop, help_text
+from qtx_ros.nodes.run import run
+from qtx_ros.nodes.terminal import Terminal
 from qtx_ros.spec import Spec
 
 MODES = ("expert", "keyboard", "joy")
@@ -19,35 +23,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
+    """Run the node until SIGINT or SIGTERM; a robot that it moves is told to stay where it is."""
     if not 0 < args.speed <= 1:
         raise QtxError(f"speed is {args.speed}, expected more than 0 and at most 1")
     spec = Spec.load(args.robot)
-    ros.init(args=args.ros_args or None)
-    try:
-        with contextlib.ExitStack() as stack:
-            node = _node(args, spec, stack)
-            stack.callback(node.destroy_node)
-            ros.spin(node)
-    except (KeyboardInterrupt, ros.ExternalShutdownException):
-        pass
-    finally:
-        ros.try_shutdown()
-    return 0
+    with Terminal() if args.mode == "keyboard" else contextlib.nullcontext() as terminal:
+        return run(args.ros_args, lambda context: _node(args, spec, terminal, context), finish=lambda n: n.finish())
 
 
-def _node(args: argparse.Namespace, spec: Spec, stack: contextlib.ExitStack) -> ros.Node:
+def _node(args: argparse.Namespace, spec: Spec, terminal: Terminal | None, context: ros.Context) -> ros.Node:
     if args.mode == "expert":
-        return ExpertTeleop(spec)
+        return ExpertTeleop(spec, context=context)
     if args.mode == "joy":
-        from qtx_ros.nodes.joystick import JoyTeleop
-
-        return JoyTeleop(spec, args.speed)
-    from qtx_ros.nodes.keyboard import KeyboardTeleop, help_text
-    from qtx_ros.nodes.terminal import Terminal
-
-    terminal = stack.enter_context(Terminal())
+        return JoyTeleop(spec, args.speed, context=context)
     print(help_text(spec), flush=True)
-    return KeyboardTeleop(spec, args.speed, terminal.keys)
+    return KeyboardTeleop(spec, args.speed, terminal.keys, context=context)
 
 
 class ExpertTeleop(ros.Node):
@@ -62,6 +52,10 @@ class ExpertTeleop(ros.Node):
         instruction, events = spec.instruction, spec.events
         self.create_subscription(ros.message(instruction.type), instruction.topic, self._on_instruction, latched)
         self.create_subscription(ros.message(events.type), events.topic, self._on_event, 10)
+
+    def finish(self) -> None:
+        """Let the robot stay where it is."""
+        self._driver.halt()
 
     def _on_instruction(self, msg) -> None:
         try:
