@@ -69,20 +69,21 @@ class World:
 def world(tmp_path):
     folder = write_tiny_bundle(tmp_path, SPEC)
     world = World(Pilot(Policy(for_robot(load_bundle(folder), ROBOT), "cpu")))
-    assert [world.tick().reason for _ in range(10)] == [""] * 10
+    assert [world.tick().reason for _ in range(40)] == [""] * 40
     return world
 
 
 # fault: what breaks, what is said, ticks that still drive, ticks until it drives again once repaired
 FAULTS = {
-    "frozen camera": ({"moving_picture": False}, "camera 'front' is frozen: still the same picture", 7, 0),
+    "frozen camera": ({"moving_picture": False}, "camera 'front' is frozen: still the same picture", 8, 0),
     "covered lens": ({"contrast": 0}, "camera 'front' shows nothing: every pixel is about (50, 50, 50)", 0, 0),
-    "joint jump": ({"glitch": 0.5}, "right_j0 went from 1 to 1.6 in 50 ms, max_speed is 4 per second", 0, 0),
+    "joint jump": ({"glitch": 0.5}, "right_j0 went from 4 to 4.6 in 50 ms, max_speed is 4 per second", 0, 0),
     "other size": ({"size": 64}, "camera 'front' sends images of 64x64, it began with 128x128", 0, 0),
     "encoding": ({"encoding": "yuv422"}, "camera 'front': image encoding is 'yuv422', expected one of rgb8", 0, 0),
     "cut image": ({"cut": 1}, "camera 'front': image of 128x128 rgb8 has step 384 and 49151 bytes", 0, 0),
     "lost joint": ({"names": ["other", *SPEC.state_names[1:]]}, "has no position of 'right_j0'", 0, 0),
     "clock ahead": ({"ahead": 3600_000 * MS}, "has a clock ahead of the receiver's: its stamp lies 35999", 0, 15),
+    "clock a bit ahead": ({"ahead": 90 * MS}, "receive time minus header stamp is -70 ms, allowed -5 to", 15, 15),
     "clock behind": ({"ahead": -3600_000 * MS}, "camera 'front' is 3600020 ms old", 0, 15),
 }
 
