@@ -68,7 +68,8 @@ class _Runner(threading.Thread):
             stop(node)
         self.join()
         if self._made is not None:
-            time.sleep(DELIVERY)
+            time.sleep(DELIVERY)  # before the executor's shutdown: rclpy's does not wait for callbacks in other threads
+            self._executor.shutdown()
             self._made[0].destroy_node()
         if self._error is not None:
             raise self._error
@@ -83,17 +84,16 @@ class _Runner(threading.Thread):
 
     def _run(self) -> None:
         node = self._make(self._context)
-        executor = self._executor()
-        executor.add_node(node)
+        self._executor = self._create_executor()
+        self._executor.add_node(node)
         self._made = node, node.create_guard_condition(lambda: None, ros.ReentrantCallbackGroup())
         try:
             while not self._stopping.is_set():
-                executor.spin_once()
+                self._executor.spin_once()
         finally:
-            executor.shutdown()
             self._finish(node)
 
-    def _executor(self) -> Any:
+    def _create_executor(self) -> Any:
         if self._threads == 1:
             return ros.SingleThreadedExecutor(context=self._context)
         return ros.MultiThreadedExecutor(num_threads=self._threads, context=self._context)

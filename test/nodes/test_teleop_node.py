@@ -136,3 +136,19 @@ def test_the_joystick_moves_only_while_its_deadman_is_held(robot):
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=20)
     assert b"Traceback" not in output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_robot_moves_commands_a_stop(robot, number):
+    robot.commands.clear()
+    process = teleop("joy", subprocess.DEVNULL)
+    msg = ros.message("sensor_msgs/msg/Joy")(axes=[0.0, 1.0, 0.0, 0.0, -1.0], buttons=[0, 0, 0, 0, 1, 0, 0, 0])
+    try:
+        assert robot.spin(3000, lambda: robot.joy.publish(msg) or len(robot.commands) > 5)
+        process.send_signal(number)
+        assert robot.spin(500, lambda: process.poll() is not None)
+    finally:
+        process.kill()
+    robot.spin(20)
+    assert process.returncode == 0 and b"Traceback" not in process.stdout.read()
+    np.testing.assert_allclose(robot.commands[-1], STILL, atol=1e-9)
