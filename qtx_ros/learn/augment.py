@@ -1,4 +1,4 @@
-"""Random shifts of the image, the same for all frames of a window."""
+"""Random shifts of the image, the same for all frames of a window, and random loss of the instruction."""
 
 from __future__ import annotations
 
@@ -17,3 +17,11 @@ def shift(frames: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
     index = (rows[:, :, None] * width + columns[:, None, :]).reshape(batch, 1, -1, 1)  # [B, 1, H · W, 1]
     flat = frames.reshape(batch, steps * cameras, height * width, channels)
     return flat.gather(2, index.expand(-1, steps * cameras, -1, channels)).reshape(frames.shape)
+
+
+def drop_text(tokens: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """Instructions int64 [B, L], each replaced with the given probability by the empty one, the null condition."""
+    if probability == 0:
+        return tokens
+    dropped = torch.rand(len(tokens), generator=generator).to(tokens.device) < probability
+    return tokens.masked_fill(dropped[:, None], 0)

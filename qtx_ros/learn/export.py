@@ -61,13 +61,14 @@ def export(
 
 
 def load_model(run: checkpoint.Run):
-    """The trained network on the CPU in eval mode, and the progress of its training."""
+    """The trained policy on the CPU in eval mode, guided if its configuration says so, and its training's progress."""
     from qtx_ros.learn.trainer import build_model
+    from qtx_ros.model.guidance import inference
 
     groups, progress = checkpoint.load_checkpoint(run.folder)
     model = build_model(run.spec, run.config, run.seed)
     model.load_state_dict(groups["model"])
-    return model.eval(), progress
+    return inference(model).eval(), progress
 
 
 def write_graphs(model, spec, folder: Path) -> None:
@@ -90,6 +91,8 @@ def export_steps(run_folder: str | Path, folder: str | Path) -> tuple[Path, list
 
     run, folder = checkpoint.open_run(run_folder), Path(folder)
     model, _ = load_model(run)
+    if model.config.critics > 1 or model.config.guidance != 1:
+        raise QtxError(f"{run.folder} has two critics or guidance: its tick is one graph only, it cannot be cut")
     folder.mkdir(parents=True, exist_ok=True)
     context = folder / "context.onnx"
     graphs.write_onnx(graphs.ContextGraph(model), graphs.tick_example(model, run.spec), context)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from qtx_ros.learn import rules
 from qtx_ros.learn.settings import TrainConfig
-from qtx_ros.model.policy import QTransformer
+from qtx_ros.model.policy import QTransformer, smallest
 
 Batch = dict[str, Tensor]  # as docs/architecture.md says, frames [B, T + n, …]
 Metrics = dict[str, Tensor]
@@ -17,12 +17,13 @@ Metrics = dict[str, Tensor]
 
 def q_learning(model: QTransformer, target: QTransformer, batch: Batch, config: TrainConfig) -> tuple[Tensor, Metrics]:
     """Conservative autoregressive Q-learning."""
-    q = model.q_values(model.context(_online_ring(model, batch)), batch["bins"])  # [B, D, M]
-    targets = q_targets(target, batch, config)  # [B, D]
-    td = rules.temporal_difference_loss(q, batch["bins"], targets)
-    conservative = rules.conservative_loss(q, batch["bins"], config.value_low)
+    bins = batch["bins"]
+    critics = model.critic_q_values(model.context(_online_ring(model, batch)), bins)  # [B, D, M] each
+    targets = q_targets(target, batch, config)  # [B, D], the same for all critics
+    td = sum(rules.temporal_difference_loss(q, bins, targets) for q in critics) / len(critics)
+    conservative = sum(rules.conservative_loss(q, bins, config.value_low) for q in critics) / len(critics)
     loss = td + config.alpha * conservative
-    taken = rules.taken(q, batch["bins"]).detach()
+    taken = rules.taken(smallest(critics), bins).detach()
     return loss, {"td": td, "conservative": conservative, "q_taken": taken.mean(), "target": targets.mean()}
 
 

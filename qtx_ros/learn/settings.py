@@ -9,7 +9,7 @@ from qtx_ros.errors import QtxError
 from qtx_ros.model.policy import ModelConfig
 
 _POSITIVE = ("steps", "batch_size", "learning_rate", "clip_norm", "n_step", "log_every", "save_every")
-_FRACTIONS = ("final_learning_rate", "beta2", "gamma", "target_rate")
+_FRACTIONS = ("final_learning_rate", "beta2", "gamma", "target_rate", "text_drop")
 _AT_LEAST_ZERO = (
     "warmup_steps", "weight_decay", "alpha", "shift", "state_noise", "threads", "loader_threads", "cache_mb"
 )  # fmt: skip
@@ -41,6 +41,7 @@ class TrainConfig:
 
     shift: int = 3  # random shift of the images, up to ± pixels
     state_noise: float = 0.0  # Gaussian noise on the state, in standard deviations of the data
+    text_drop: float = 0.0  # probability that a transition is learned without its instruction, for model.guidance
     threads: int = 1  # of PyTorch, 0: its own choice; results are bit-identical for the same number only
     loader_threads: int = 1  # batches prepared ahead
     cache_mb: int = 4096  # frames are decoded once into memory if they need no more than this
@@ -55,6 +56,11 @@ class TrainConfig:
         self._check(_AT_LEAST_ZERO, lambda x: x >= 0, "at least 0")
         if not self.value_low < self.value_high:
             raise QtxError(f"training: value_low {self.value_low} must be below value_high {self.value_high}")
+
+        if self.method == "bc" and self.model.critics > 1:
+            raise QtxError(f"training: model.critics is {self.model.critics}, expected 1: method bc has no values")
+        if self.model.guidance != 1 and not self.text_drop:
+            raise QtxError(f"training: model.guidance {self.model.guidance} needs a text_drop above 0")
 
     def _check(self, names: tuple[str, ...], fits, wanted: str) -> None:
         for name in names:

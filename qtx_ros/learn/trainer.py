@@ -17,7 +17,7 @@ from tqdm import tqdm
 from qtx_ros.data.dataset import Dataset, Windows
 from qtx_ros.errors import QtxError
 from qtx_ros.learn import checkpoint
-from qtx_ros.learn.augment import shift
+from qtx_ros.learn.augment import drop_text, shift
 from qtx_ros.learn.methods import METHODS, Batch
 from qtx_ros.learn.settings import TrainConfig, learning_rate
 from qtx_ros.model.policy import QTransformer
@@ -77,6 +77,7 @@ class Trainer:
         if self.config.state_noise:
             noise = torch.randn(batch["state"].shape, generator=generator).to(self.device)
             batch["state"] = batch["state"] + noise * self.config.state_noise * self.model.encoder.state_std
+        batch["tokens"] = drop_text(batch["tokens"], self.config.text_drop, generator)
         return batch
 
     @torch.no_grad()

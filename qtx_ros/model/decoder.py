@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -37,22 +39,6 @@ class ActionDecoder(nn.Module):
             x, _ = block(x, block.cross_attention.keys_values(context))
         return self._head(x, 0)
 
-    def decode(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Greedy, one dimension after the other, keys and values kept: bins int64 [B, D], Q [B, D], all Q [B, D, M]."""
-        context_kv = [block.cross_attention.keys_values(context) for block in self.blocks]
-        x = start = self.start_token(context)
-        past: list[KeysValues | None] = [None] * len(self.blocks)
-        bins, q_all = [], []
-        for i in range(len(self.position)):
-            q, past = self.step(x, i, past, context_kv)  # [B, M]
-            best = q.argmax(-1)  # [B]
-            bins.append(best)
-            q_all.append(q)
-            if i + 1 < len(self.position):
-                x = start + self.bin_embedding(best + self.offset[i])[:, None]
-        taken, values = torch.stack(bins, 1), torch.stack(q_all, 1)
-        return taken, values.gather(-1, taken[..., None])[..., 0], values
-
     def start_token(self, context: Tensor) -> Tensor:
         """A summary [B, 1, W] of the context tokens [B, N, W]: every dimension starts from it, without attention."""
         return self.start(context.flatten(1))[:, None]
@@ -77,3 +63,40 @@ class ActionDecoder(nn.Module):
             mean = (q * present).sum(-1, keepdim=True) / present.sum(-1, keepdim=True)
             q = q - mean + torch.einsum("bpw,pwm->bpm", x, self.value_head[part])
         return q.masked_fill(~present, float("-inf"))
+
+
+class Walk:
+    """One decoder going from dimension to dimension of one context, keys and values kept."""
+
+    def __init__(self, decoder: ActionDecoder, context: Tensor) -> None:
+        self.decoder, self.index = decoder, 0
+        self.context = [block.cross_attention.keys_values(context) for block in decoder.blocks]
+        self.start = decoder.start_token(context)
+        self.past: list[KeysValues | None] = [None] * len(decoder.blocks)
+
+    def next(self, previous: Tensor | None) -> Tensor:
+        """Q of the next dimension, [B, M], after the bin of the one before it, int64 [B]."""
+        x = self.start
+        if previous is not None:
+            x = x + self.decoder.bin_embedding(previous + self.decoder.offset[self.index - 1])[:, None]
+        q, self.past = self.decoder.step(x, self.index, self.past, self.context)
+        self.index += 1
+        return q
+
+
+def decode(
+    branches: Sequence[tuple[ActionDecoder, Tensor]], combine: Callable[[list[Tensor]], Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Greedy on the combined Q: bins int64 [B, D], their Q [B, D], all Q [B, D, M].
+
+    Each branch is a decoder and its context [B, N, W]. In each dimension `combine` makes one Q [B, M] of theirs, its
+    best bin is taken, and all branches go on from that bin.
+    """
+    walks = [Walk(decoder, context) for decoder, context in branches]
+    bins, q_all = [], []
+    for _ in range(len(branches[0][0].position)):
+        q = combine([walk.next(bins[-1] if bins else None) for walk in walks])  # [B, M]
+        bins.append(q.argmax(-1))
+        q_all.append(q)
+    taken, values = torch.stack(bins, 1), torch.stack(q_all, 1)
+    return taken, values.gather(-1, taken[..., None])[..., 0], values

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
 
 from qtx_ros.errors import QtxError
-from qtx_ros.model.decoder import ActionDecoder
+from qtx_ros.model.decoder import ActionDecoder, decode
 from qtx_ros.model.encoder import FrameEncoder
 from qtx_ros.model.text import TextEncoder
 from qtx_ros.model.transformer import EncoderBlock
@@ -32,6 +34,8 @@ class ModelConfig:
     mlp_factor: int = 2  # hidden units of a transformer MLP, in widths
     text_width: int = 64  # numbers of the instruction's embedding
     dueling: bool = False
+    critics: int = 1  # 2: twins; their smaller Q makes targets and decisions
+    guidance: float = 1.0  # of the exported policy: Q without instruction + guidance · what the instruction adds
 
     def __post_init__(self) -> None:
         sizes = {name: value for name, value in vars(self).items() if isinstance(value, int)}
@@ -40,6 +44,10 @@ class ModelConfig:
                 raise QtxError(f"model: {name} is {value}, expected at least 1")
         if not self.channels:
             raise QtxError("model: channels is empty, expected at least one convolution")
+        if self.critics > 2:
+            raise QtxError(f"model: critics is {self.critics}, expected 1 or 2")
+        if not (math.isfinite(self.guidance) and self.guidance >= 0):
+            raise QtxError(f"model: guidance is {self.guidance}, expected a number of at least 0")
         if self.width % self.heads:
             raise QtxError(f"model: width {self.width} must be a multiple of heads {self.heads}")
 
@@ -64,15 +72,26 @@ class QTransformer(nn.Module):
             EncoderBlock(config.width, config.heads, config.mlp_factor) for _ in range(config.temporal_layers)
         )
         self.context_norm = nn.LayerNorm(config.width)
-        self.decoder = ActionDecoder(
+        self.decoder = self._critic()
+        self.twin = self._critic() if config.critics == 2 else None
+
+    def _critic(self) -> ActionDecoder:
+        """A critic with initial weights of its own; frames, instruction and context are encoded for all critics."""
+        config = self.config
+        return ActionDecoder(
             self.bins,
-            spec.history * self.tokens,
+            self.history * self.tokens,
             config.width,
             config.heads,
             config.decoder_layers,
             config.mlp_factor,
             config.dueling,
         )
+
+    @property
+    def critics(self) -> list[ActionDecoder]:
+        """One critic, or the twins."""
+        return [self.decoder] if self.twin is None else [self.decoder, self.twin]
 
     @property
     def ring_shape(self) -> tuple[int, int, int]:
@@ -100,17 +119,21 @@ class QTransformer(nn.Module):
         return self.context_norm(x)
 
     def q_values(self, context: Tensor, bins: Tensor) -> Tensor:
-        """Teacher forced on the taken bins, int64 [B, D]: Q [B, D, M], absent bins −inf."""
-        return self.decoder.q_values(context, bins[:, : len(self.bins) - 1])
+        """Teacher forced on the taken bins, int64 [B, D]: Q [B, D, M], of twins the smaller one; absent bins −inf."""
+        return smallest(self.critic_q_values(context, bins))
+
+    def critic_q_values(self, context: Tensor, bins: Tensor) -> list[Tensor]:
+        """Teacher forced on the taken bins, int64 [B, D]: Q [B, D, M] of each critic."""
+        return [critic.q_values(context, bins[:, : len(self.bins) - 1]) for critic in self.critics]
 
     def first_q_values(self, context: Tensor) -> Tensor:
         """Q of the first dimension, [B, M]: its maximum is the value of the state."""
         nothing = torch.zeros(len(context), 0, dtype=torch.int64, device=context.device)
-        return self.decoder.q_values(context, nothing)[:, 0]
+        return smallest([critic.q_values(context, nothing)[:, 0] for critic in self.critics])
 
     def decode(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Greedy bins int64 [B, D], their Q [B, D], and all Q [B, D, M]."""
-        return self.decoder.decode(context)
+        return decode([(critic, context) for critic in self.critics], smallest)
 
     def set_statistics(self, pixel_mean: Tensor, pixel_std: Tensor, state_mean: Tensor, state_std: Tensor) -> None:
         """Set what normalises pixels [3] and state [S]; a standard deviation must be positive."""
@@ -118,6 +141,11 @@ class QTransformer(nn.Module):
             ("pixel_mean", pixel_mean), ("pixel_std", pixel_std), ("state_mean", state_mean), ("state_std", state_std)
         ):
             getattr(self.encoder, name).copy_(value)
+
+
+def smallest(values: list[Tensor]) -> Tensor:
+    """The smallest of tensors of one shape, entry by entry."""
+    return reduce(torch.minimum, values)
 
 
 def camera_size(spec: Spec) -> tuple[int, int]:
