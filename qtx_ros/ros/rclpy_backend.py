@@ -9,7 +9,7 @@ from collections.abc import Callable
 import rclpy
 import rclpy.executors
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
-from rclpy import get_global_executor, init, ok, shutdown
+from rclpy import init, ok, shutdown
 from rclpy.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType, ROSClock
 from rclpy.context import Context
@@ -48,16 +48,21 @@ from qtx_ros.ros.rclpy_messages import definition, deserialize, message, seriali
 RCLError = rclpy_implementation.RCLError
 
 
-def _orderly(function: Callable) -> Callable:
-    """A signal in the middle of spinning makes rclpy fail with RCLError: say ExternalShutdownException instead."""
+def _orderly(spin_some: Callable) -> Callable:
+    """rclpy's `spin_once`, without two errors that it raises at unlucky moments.
 
-    @functools.wraps(function)
-    def run(*args, **keywords):
+    A signal while it waits or publishes (RCLError) becomes ExternalShutdownException; an entity that another thread
+    destroyed while it was being waited for (InvalidHandle) is passed over.
+    """
+
+    @functools.wraps(spin_some)
+    def run(self, *args, **keywords):
         try:
-            return function(*args, **keywords)
+            return spin_some(self, *args, **keywords)
+        except rclpy_implementation.InvalidHandle:
+            return None
         except RCLError:
-            context = args[0].context
-            if context.ok():
+            if self.context.ok():
                 raise
             raise ExternalShutdownException() from None
 
@@ -80,8 +85,39 @@ class MultiThreadedExecutor(rclpy.executors.MultiThreadedExecutor):
     spin_once_until_future_complete = _orderly(rclpy.executors.MultiThreadedExecutor.spin_once_until_future_complete)
 
 
-spin, spin_once = _orderly(rclpy.spin), _orderly(rclpy.spin_once)
-spin_until_future_complete = _orderly(rclpy.spin_until_future_complete)
+_global_executor: Executor | None = None
+
+
+def get_global_executor() -> Executor:
+    """The executor behind `spin` and its relatives."""
+    global _global_executor
+    if _global_executor is None:
+        _global_executor = SingleThreadedExecutor()
+
+        def forget() -> None:
+            global _global_executor
+            _global_executor.shutdown()
+            _global_executor = None
+
+        get_default_context().on_shutdown(forget)
+    return _global_executor
+
+
+def spin(node: Node, executor: Executor | None = None) -> None:
+    """Run the node's callbacks until shutdown."""
+    rclpy.spin(node, executor=executor or get_global_executor())
+
+
+def spin_once(node: Node, *, executor: Executor | None = None, timeout_sec: float | None = None) -> None:
+    """Run one callback of the node."""
+    rclpy.spin_once(node, executor=executor or get_global_executor(), timeout_sec=timeout_sec)
+
+
+def spin_until_future_complete(
+    node: Node, future: Future, executor: Executor | None = None, timeout_sec: float | None = None
+) -> None:
+    """Run the node's callbacks until the future is done or the time is over."""
+    rclpy.spin_until_future_complete(node, future, executor or get_global_executor(), timeout_sec)
 
 
 def try_shutdown(*, context: Context | None = None) -> None:

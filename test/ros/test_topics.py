@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 
 from qtx_ros import ros
@@ -82,3 +84,26 @@ def test_publishing_the_wrong_type_is_refused(near) -> None:
     except TypeError:
         return
     raise AssertionError("an Image went out on a String topic")
+
+
+def test_names_are_kept_as_given_and_resolved(near) -> None:
+    publisher = near.create_publisher(String, "~/mine", 10)
+    assert (publisher.topic, publisher.topic_name) == ("~/mine", "/far/near/mine")
+    client = near.create_client(ros.service("std_srvs/srv/Trigger"), "ask_me")
+    assert client.srv_name == "ask_me" and near.resolve_service_name(client.srv_name) == "/far/ask_me"
+
+
+def test_destroying_while_another_thread_spins_is_safe(near, wait_until) -> None:
+    executor, got = ros.SingleThreadedExecutor(), []
+    executor.add_node(near)
+    near.create_timer(0.01, lambda: got.append(1))
+    thread = threading.Thread(target=executor.spin)
+    thread.start()
+    for _ in range(30):
+        near.destroy_subscription(near.create_subscription(String, "chat", lambda msg: None, 10))
+        near.destroy_publisher(near.create_publisher(String, "chat", 10))
+    count = len(got)
+    wait_until(lambda: len(got) > count + 5)
+    executor.shutdown()
+    thread.join(10)
+    assert not thread.is_alive()

@@ -102,7 +102,7 @@ class Node(Parameters, NodeGraph):
         publisher_class: type[Publisher] = Publisher,
     ) -> Publisher:
         """A publisher of messages of a class from `message()`; it has no callbacks, so the group does not matter."""
-        publisher = publisher_class(self, msg_type, self.resolve_topic_name(topic), as_profile(qos_profile))
+        publisher = publisher_class(self, msg_type, topic, as_profile(qos_profile))
         self._publishers.append(publisher)
         return publisher
 
@@ -118,8 +118,7 @@ class Node(Parameters, NodeGraph):
     ) -> Subscription:
         """A subscription; `callback(msg)` or `callback(msg, info)`, with `raw` the message is CDR as bytes."""
         group = callback_group or self.default_callback_group
-        full = self.resolve_topic_name(topic)
-        return self._added(Subscription(self, msg_type, full, callback, as_profile(qos_profile), group, raw))
+        return self._added(Subscription(self, msg_type, topic, callback, as_profile(qos_profile), group, raw))
 
     def create_service(
         self,
@@ -132,8 +131,7 @@ class Node(Parameters, NodeGraph):
     ) -> Service:
         """A service; `callback(request, response) -> response`."""
         group = callback_group or self.default_callback_group
-        full = self.resolve_service_name(srv_name)
-        return self._added(Service(self, srv_type, full, callback, as_profile(qos_profile), group))
+        return self._added(Service(self, srv_type, srv_name, callback, as_profile(qos_profile), group))
 
     def create_client(
         self,
@@ -145,7 +143,7 @@ class Node(Parameters, NodeGraph):
     ) -> Client:
         """A client of a service."""
         group = callback_group or self.default_callback_group
-        return self._added(Client(self, srv_type, self.resolve_service_name(srv_name), as_profile(qos_profile), group))
+        return self._added(Client(self, srv_type, srv_name, as_profile(qos_profile), group))
 
     def create_timer(
         self,

@@ -26,15 +26,11 @@ class Publisher:
     """Publishes messages of one type, or their CDR."""
 
     def __init__(self, node, msg_type: type, topic: str, profile: QoSProfile) -> None:
-        self.msg_type, self.topic_name, self.qos_profile = msg_type, topic, profile
-        self._node = node
-        channel = topic_channel(topic, msg_type.__msgtype__)
+        self.msg_type, self.topic, self.qos_profile = msg_type, topic, profile
+        self.topic_name, self._node = node.resolve_topic_name(topic), node
+        channel = topic_channel(self.topic_name, msg_type.__msgtype__)
         self._writer: Writer = node.participant.writer(channel, profile, self._warn)
         node.participant.add_endpoints(node.get_fully_qualified_name(), self._writer)
-
-    @property
-    def topic(self) -> str:
-        return self.topic_name
 
     def publish(self, msg: Any) -> None:
         """Publish a message or serialised bytes.
@@ -89,17 +85,13 @@ class Subscription:
         callback_group: CallbackGroup,
         raw: bool,
     ) -> None:
-        self.msg_type, self.topic_name, self.qos_profile, self.raw = msg_type, topic, profile, raw
+        self.msg_type, self.topic, self.qos_profile, self.raw = msg_type, topic, profile, raw
         self.callback, self.callback_group = callback, callback_group
-        self._node, self._wants_info = node, _takes_two(callback)
-        channel = topic_channel(topic, msg_type.__msgtype__)
+        self.topic_name, self._node, self._wants_info = node.resolve_topic_name(topic), node, _takes_two(callback)
+        channel = topic_channel(self.topic_name, msg_type.__msgtype__)
         self._reader: Reader = node.participant.reader(channel, profile, self._warn)
         self.condition = self._reader.condition
         node.participant.add_endpoints(node.get_fully_qualified_name(), self._reader)
-
-    @property
-    def topic(self) -> str:
-        return self.topic_name
 
     def get_publisher_count(self) -> int:
         """Publishers this subscription hears."""

@@ -53,9 +53,10 @@ class Service:
     def __init__(
         self, node, srv_type: type, name: str, callback: Callable, profile: QoSProfile, callback_group: CallbackGroup
     ) -> None:
-        self.srv_type, self.srv_name, self.service_name = srv_type, name, name
+        self.srv_type, self.srv_name = srv_type, name
+        self.service_name = node.resolve_service_name(name)
         self.callback, self.callback_group, self._node = callback, callback_group, node
-        requests, replies = _channels(name, srv_type.__srvtype__, f"serviceid={node.participant.service_id()};")
+        requests, replies = _channels(self.service_name, srv_type.__srvtype__, f"serviceid={node.participant.service_id()};")
         self._reader = node.participant.reader(requests, profile)
         self._writer = node.participant.writer(replies, profile)
         self.condition = self._reader.condition
@@ -72,7 +73,7 @@ class Service:
         client, sequence, request = unpack(sample.data, f"{self.srv_type.__srvtype__}_Request")
         response = self.callback(request, self.srv_type.Response())
         if not isinstance(response, self.srv_type.Response):
-            raise TypeError(f"the callback of service {self.srv_name} returned {response!r}, expected its Response")
+            raise TypeError(f"the callback of service {self.service_name} returned {response!r}, expected its Response")
         data = pack(client, sequence, response, f"{self.srv_type.__srvtype__}_Response")
         if self._wait_for_client(sample.writer) and self._node.context.ok():
             self._writer.write(data)
@@ -87,7 +88,7 @@ class Service:
             if "clientid" not in asked or asked["clientid"] in self._client_ids():
                 return True
             if time.monotonic() > deadline:
-                text = f"failed to send response to {self.srv_name} (timeout): client will not receive response"
+                text = f"failed to send response to {self.service_name} (timeout): client will not receive response"
                 self._node.get_logger().warning(text)
                 return False
             time.sleep(0.01)
@@ -101,9 +102,10 @@ class Client:
     """Asks a service; replies arrive as futures while some executor spins the node."""
 
     def __init__(self, node, srv_type: type, name: str, profile: QoSProfile, callback_group: CallbackGroup) -> None:
-        self.srv_type, self.srv_name, self.service_name = srv_type, name, name
+        self.srv_type, self.srv_name = srv_type, name
+        self.service_name = node.resolve_service_name(name)
         self.callback_group, self._node = callback_group, node
-        requests, replies = _channels(name, srv_type.__srvtype__, f"clientid={node.participant.service_id()};")
+        requests, replies = _channels(self.service_name, srv_type.__srvtype__, f"clientid={node.participant.service_id()};")
         self._writer = node.participant.writer(requests, profile)
         self._reader = node.participant.reader(replies, profile)
         self.condition = self._reader.condition
@@ -119,7 +121,7 @@ class Client:
             TypeError: not a request of this service.
         """
         if not isinstance(request, self.srv_type.Request):
-            raise TypeError(f"cannot ask {self.srv_name} with {type(request).__name__}, expected its Request")
+            raise TypeError(f"cannot ask {self.service_name} with {type(request).__name__}, expected its Request")
         future = Future()
         with self._lock:
             sequence = next(self._sequence)
@@ -138,7 +140,7 @@ class Client:
         while not future.wait(max(0.0, min(0.1, deadline - time.monotonic()))):
             if time.monotonic() >= deadline or not self._node.is_served():
                 self.remove_pending_request(future)
-                raise TimeoutError(f"service {self.srv_name} did not answer (timeout {timeout_sec} s)")
+                raise TimeoutError(f"service {self.service_name} did not answer (timeout {timeout_sec} s)")
         return future.result()
 
     def remove_pending_request(self, future: Future) -> None:
