@@ -1,7 +1,8 @@
 import json
 
 import numpy as np
-from sim_world import start, stop, use_domain
+from own_domain import use_domain
+from sim_world import start, stop
 
 from qtx_ros.cli import main as run
 from qtx_ros.data import messages
