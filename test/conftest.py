@@ -1,6 +1,6 @@
 """Fixtures of every test that needs ROS; helpers in this folder are importable from every test.
 
-Each test session has a ROS domain of its own on loopback, unless the environment chose one.
+Each test session has ROS domains of its own on loopback, whatever the shell says: no real robot must hear a test.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from own_domain import use_domain
 
 from qtx_ros import ros
 
-os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+use_domain(0)
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -40,3 +40,12 @@ class SceneCamera:
 
     def close(self) -> None:
         self._renderer.close()
+
+
+def with_noise(picture: np.ndarray, seed: int, step: int) -> np.ndarray:
+    """The picture as a sensor sees it: each value up to one level off, uint8 like `picture`; equal for equal arguments.
+
+    Without it a rendered scene at rest repeats its picture bit for bit, which no camera does unless it is frozen.
+    """
+    noise = np.random.default_rng((seed, step)).integers(-1, 2, picture.shape, np.int16)
+    return np.clip(picture + noise, 0, 255).astype(np.uint8)

@@ -8,7 +8,7 @@ import numpy as np
 
 from qtx_ros.errors import QtxError
 from qtx_ros.sim import arm, scene
-from qtx_ros.sim.camera import SceneCamera
+from qtx_ros.sim.camera import SceneCamera, with_noise
 from qtx_ros.sim.tasks import Task, find
 
 SUB_STEP = scene.PHYSICS_STEP * scene.FRAME_SKIP  # 0.0125 s
@@ -94,7 +94,7 @@ class World:
         key = (self.task.name, height, width)
         if key not in self._cameras:
             self._cameras[key] = SceneCamera(self.scene.model, height, width, show_sites=not self.task.goal_hidden)
-        return self._cameras[key].render(self.scene.data)
+        return with_noise(self._cameras[key].render(self.scene.data), self.seed, self.steps)
 
     def close(self) -> None:
         """Free the cameras."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -93,9 +92,3 @@ class Listener:
     def close(self) -> None:
         self.executor.shutdown()
         self.node.destroy_node()
-
-
-def use_domain(number: int) -> None:
-    """Loopback, and a domain of our own; for child processes too."""
-    os.environ["ROS_DOMAIN_ID"] = str(number)
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"

@@ -15,6 +15,7 @@ from mcap.exceptions import EndOfFile
 from mcap.reader import make_reader
 from mcap.records import Message
 from mcap.stream_reader import StreamReader
+from own_domain import use_domain
 from rosbags.highlevel import AnyReader
 
 from qtx_ros import ros
@@ -99,7 +100,7 @@ class Process:
 @pytest.fixture(autouse=True, scope="module")
 def domain():
     old = dict(os.environ)
-    os.environ.update(ROS_DOMAIN_ID=str(DOMAIN), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
+    use_domain(DOMAIN)
     yield
     os.environ.clear()
     os.environ.update(old)

@@ -6,7 +6,8 @@ import sys
 import time
 
 import pytest
-from sim_world import start, stop, use_domain
+from own_domain import use_domain
+from sim_world import start, stop
 
 
 def in_background(*arguments: str) -> subprocess.Popen:

@@ -2,7 +2,8 @@ import math
 
 import numpy as np
 import pytest
-from sim_world import Listener, start, stop, use_domain
+from own_domain import use_domain
+from sim_world import Listener, start, stop
 
 from qtx_ros import ros
 from qtx_ros.data import messages

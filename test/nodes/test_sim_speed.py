@@ -1,6 +1,7 @@
 import time
 
-from sim_world import BEST_EFFORT, Listener, start, stop, use_domain
+from own_domain import use_domain
+from sim_world import BEST_EFFORT, Listener, start, stop
 
 from qtx_ros import ros
 from qtx_ros.data import messages

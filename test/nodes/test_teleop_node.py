@@ -7,7 +7,8 @@ import termios
 
 import numpy as np
 import pytest
-from sim_world import BEST_EFFORT, stop, use_domain
+from own_domain import use_domain
+from sim_world import BEST_EFFORT, stop
 
 from qtx_ros import ros
 from qtx_ros.data import messages

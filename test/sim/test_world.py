@@ -123,3 +123,12 @@ def test_rendering_without_a_library_names_the_package(monkeypatch):
     monkeypatch.setenv("MUJOCO_GL", "disable")
     with pytest.raises(QtxError, match="libosmesa6"):
         gl.check()
+
+
+def test_no_two_pictures_of_a_scene_at_rest_are_equal_and_equal_episodes_look_equal():
+    first, again = World("drawer-open", 3), World("drawer-open", 3)
+    before = first.render(64, 64)
+    assert (before == again.render(64, 64)).all()
+    first.step()
+    difference = np.abs(before.astype(int) - first.render(64, 64))
+    assert difference.any() and (difference <= 2).mean() > 0.9
