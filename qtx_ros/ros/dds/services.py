@@ -56,7 +56,8 @@ class Service:
         self.srv_type, self.srv_name = srv_type, name
         self.service_name = node.resolve_service_name(name)
         self.callback, self.callback_group, self._node = callback, callback_group, node
-        requests, replies = _channels(self.service_name, srv_type.__srvtype__, f"serviceid={node.participant.service_id()};")
+        identity = f"serviceid={node.participant.service_id()};"
+        requests, replies = _channels(self.service_name, srv_type.__srvtype__, identity)
         self._reader = node.participant.reader(requests, profile)
         self._writer = node.participant.writer(replies, profile)
         self.condition = self._reader.condition
@@ -105,7 +106,8 @@ class Client:
         self.srv_type, self.srv_name = srv_type, name
         self.service_name = node.resolve_service_name(name)
         self.callback_group, self._node = callback_group, node
-        requests, replies = _channels(self.service_name, srv_type.__srvtype__, f"clientid={node.participant.service_id()};")
+        identity = f"clientid={node.participant.service_id()};"
+        requests, replies = _channels(self.service_name, srv_type.__srvtype__, identity)
         self._writer = node.participant.writer(requests, profile)
         self._reader = node.participant.reader(replies, profile)
         self.condition = self._reader.condition
