@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", help="folder of a training run")
     parser.add_argument("-o", "--output", required=True, metavar="BUNDLE", help="folder of the bundle")
     parser.add_argument("--name", help="of the bundle (default: the folder's name)")
+    parser.add_argument("--guidance", type=float, help="instead of the configuration's model.guidance")
     parser.add_argument("--metrics", type=Path, metavar="FILE", help="JSON of `qtx evaluate --json`, kept inside")
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="commands that led here, for the model card")
 
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     metrics = configs.read(args.metrics) if args.metrics else {}
     recipe = _read(args.recipe) if args.recipe else ""
-    manifest = export(args.run, args.output, args.name, metrics, recipe)
+    manifest = export(args.run, args.output, args.name, metrics, recipe, args.guidance)
     size = sum(entry["bytes"] for entry in manifest.files.values())
     parity = manifest.training["parity"]
     print(f"{parity['observations']} random observations give identical bins in torch and ONNX Runtime "
@@ -38,10 +39,15 @@ def main(args: argparse.Namespace) -> int:
 
 
 def export(
-    run_folder: str | Path, output: str | Path, name: str | None = None, metrics: dict | None = None, recipe: str = ""
+    run_folder: str | Path,
+    output: str | Path,
+    name: str | None = None,
+    metrics: dict | None = None,
+    recipe: str = "",
+    guidance: float | None = None,
 ) -> Manifest:
     """Write the bundle of a run; QtxError, and no bundle, unless torch and ONNX Runtime choose identical bins."""
-    run, output = checkpoint.open_run(run_folder), Path(output)
+    run, output = _guided(checkpoint.open_run(run_folder), guidance), Path(output)
     if output.exists() and any(output.iterdir()) and not (output / "manifest.json").exists():
         raise QtxError(f"{output} holds something else than a bundle: choose another folder")
     model, progress = load_model(run)
@@ -58,6 +64,13 @@ def export(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return manifest
+
+
+def _guided(run: checkpoint.Run, guidance: float | None) -> checkpoint.Run:
+    """The run with another guidance scale, which nothing in training depends on."""
+    if guidance is None:
+        return run
+    return replace(run, config=replace(run.config, model=replace(run.config.model, guidance=guidance)))
 
 
 def load_model(run: checkpoint.Run):
@@ -111,7 +124,7 @@ def _manifest(run: checkpoint.Run, model, progress: dict, folder: Path, name: st
         **run.data,
         "seed": run.seed,
         **progress,
-        "config": configs.dump(replace(run.config)),
+        "config": configs.dump(run.config),
         "parity": asdict(parity),
     }
     return Manifest(

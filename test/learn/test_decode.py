@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
+import pytest
 import torch
 from small_run import SMALL, small_spec
 
@@ -21,20 +22,22 @@ def reward(state: int) -> torch.Tensor:
     return sum(hits) / 3
 
 
-def test_decoding_equals_exhaustive_argmax_of_the_trained_q():
+@pytest.mark.parametrize("critics", [1, 2])
+def test_decoding_equals_exhaustive_argmax_of_the_trained_q(critics):
     """A bandit with two states, and every combination of bins tried in each."""
     torch.manual_seed(0)
     rewards = torch.stack([reward(0), reward(1)])
     bins = COMBINATIONS.repeat(2, 1)  # [250, 3]
-    model = QTransformer(small_spec((5, 5, 5), history=1), replace(SMALL, width=32))
+    model = QTransformer(small_spec((5, 5, 5), history=1), replace(SMALL, width=32, critics=critics))
     ring = torch.randn(2, *model.ring_shape)  # one for each state
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
     for _ in range(300):
-        q = model.q_values(model.context(ring).repeat_interleave(125, 0), bins)  # [250, 3, 5]
+        context = model.context(ring).repeat_interleave(125, 0)
+        q = model.q_values(context, bins)  # [250, 3, 5], of twins the smaller one
         ends = torch.ones(250)
         targets = rules.bellman_targets(q.detach(), torch.zeros(250), rewards.flatten(), ends, ends)
         optimiser.zero_grad()
-        rules.temporal_difference_loss(q, bins, targets).backward()
+        sum(rules.temporal_difference_loss(q, bins, targets) for q in model.critic_q_values(context, bins)).backward()
         optimiser.step()
     with torch.no_grad():
         context = model.eval().context(ring)

@@ -1,0 +1,94 @@
+"""Networks beside the shipped one: each is exported with the same names and decides in ONNX Runtime as in PyTorch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_run import SMALL, small_config, small_spec, write_small_set
+
+from qtx_ros import config
+from qtx_ros.data.dataset import Dataset
+from qtx_ros.deploy.bundle import load_bundle
+from qtx_ros.deploy.policy import Policy
+from qtx_ros.errors import QtxError
+from qtx_ros.learn import checkpoint, export, train
+from qtx_ros.learn.trainer import Trainer, open_windows
+
+OFFLINE = """
+import sys
+
+def refuse(event, arguments):
+    if event.startswith("socket.") and event != "socket.gethostname":  # a look at this machine's own name
+        raise AssertionError(f"network use: {event} {arguments}")
+
+sys.addaudithook(refuse)
+from qtx_ros import cli
+
+root = sys.argv[1]
+status = cli.main(["train", f"{root}/set", "-o", f"{root}/run", "--config", f"{root}/config.json"])
+status = status or cli.main(["export", f"{root}/run", "-o", f"{root}/bundle"])
+try:
+    __import__("socket").socket()
+except AssertionError:
+    sys.exit(status)
+sys.exit("the hook does not refuse sockets")
+"""
+
+
+def trained_run(root, spec, settings):
+    """Folder of a run, trained for a moment."""
+    dataset = Dataset.open(write_small_set(root / "set", spec))
+    windows = open_windows(dataset, settings)
+    checkpoint.create_run(root / "run", spec, settings, train.describe(dataset, [str(root)]) | {"command": "-"}, 0)
+    trainer = Trainer(spec, settings, 0)
+    trainer.set_statistics(windows)
+    trainer.train(windows, root / "run", lambda *_: None)
+    return root / "run"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"critics": 2}, {"critics": 2, "guidance": 2.5, "dueling": True}],
+    ids=["twins", "guided twins"],
+)
+def test_a_variant_keeps_the_contract_of_the_bundle(tmp_path, changes):
+    settings = small_config(steps=30, learning_rate=3e-3, text_drop=0.2, model=replace(SMALL, **changes))
+    run = trained_run(tmp_path, small_spec(), settings)
+    manifest = export.export(run, tmp_path / "bundle")
+    assert manifest.training["parity"]["observations"] == 256 and manifest.training["parity"]["different"] == 0
+    assert manifest.model.items() >= changes.items()
+    model, _ = export.load_model(checkpoint.open_run(run))
+    assert load_bundle(tmp_path / "bundle").manifest.ring == model.ring_shape
+    policy = Policy.load(tmp_path / "bundle", "cpu")
+    policy.reset(), policy.instruct("do it")
+    choice = policy.act({"camera0": np.zeros((16, 16, 3), np.uint8)}, np.zeros(2))
+    assert choice.bins.tolist() == choice.q_all.argmax(1).tolist()
+    assert choice.q.tolist() == choice.q_all.max(1).tolist()
+    with pytest.raises(QtxError, match="its tick is one graph only"):
+        export.export_steps(run, tmp_path / "steps")
+
+
+def test_guidance_can_be_chosen_at_export(tmp_path):
+    run = trained_run(tmp_path, small_spec(), small_config(text_drop=0.5))
+    state, frames = np.zeros(2), {"camera0": np.zeros((16, 16, 3), np.uint8)}
+    found = []
+    for scale in (None, 4.0):
+        manifest = export.export(run, tmp_path / "bundle", guidance=scale)
+        assert manifest.training["parity"]["different"] == 0 and manifest.model["guidance"] == (scale or 1.0)
+        policy = Policy.load(tmp_path / "bundle", "cpu")
+        policy.reset(), policy.instruct("do it")
+        found.append(policy.act(frames, state).q_all[0])
+    assert not np.allclose(found[0][:5], found[1][:5])
+
+
+def test_one_dimension_and_no_text_train_and_export_without_network(tmp_path):
+    write_small_set(tmp_path / "set", small_spec((4,)), instruction="")
+    (tmp_path / "config.json").write_text(json.dumps(config.dump(small_config(steps=2))))
+    done = subprocess.run([sys.executable, "-c", OFFLINE, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert load_bundle(tmp_path / "bundle").manifest.training["mix"] == {"": {"success": 2, "failure": 2}}
