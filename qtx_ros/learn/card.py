@@ -43,6 +43,8 @@ def _contract(manifest: Manifest) -> str:
             f"- sees {cameras} and {len(spec.state_names)} state values, {spec.history} frames, at {spec.rate:g} Hz",
             f"- chooses {len(spec.dimensions)} action dimensions of {' or '.join(map(str, bins))} bins",
             f"- {manifest.files['tick.onnx']['bytes'] / 1e6:.1f} MB per-tick graph, tokens of the ring {manifest.ring}",
+            *(["- decides by the smaller Q of two critics"] if manifest.model["critics"] == 2 else []),
+            *([f"- guidance {manifest.model['guidance']:g}"] if manifest.model["guidance"] != 1 else []),
         ]
     )
 

@@ -62,6 +62,8 @@ def test_a_variant_keeps_the_contract_of_the_bundle(tmp_path, changes):
     manifest = export.export(run, tmp_path / "bundle")
     assert manifest.training["parity"]["observations"] == 256 and manifest.training["parity"]["different"] == 0
     assert manifest.model.items() >= changes.items()
+    card = (tmp_path / "bundle" / "README.md").read_text()
+    assert "two critics" in card and ("guidance 2.5" in card) == ("guidance" in changes)
     model, _ = export.load_model(checkpoint.open_run(run))
     assert load_bundle(tmp_path / "bundle").manifest.ring == model.ring_shape
     policy = Policy.load(tmp_path / "bundle", "cpu")
