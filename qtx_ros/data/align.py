@@ -163,8 +163,9 @@ class Ticker:
     """When to decide: a fixed grid, or the frames of one camera thinned to the spec's rate.
 
     Grid: t0 + k·period, t0 the latest first-message time among the required topics. Camera: the receive times of its
-    frames, thinned to the rate. A frame ticks when it is due, or up to a quarter of a period early; what is due moves
-    on by one period and follows the camera's own pace slowly, so that neither jitter nor a late frame costs the next.
+    frames, thinned to the rate by their header stamps, which do not jitter as arrivals do (a stamp of zero: by
+    arrival). A frame ticks when it is due, or up to a quarter of a period early; what is due moves on by one period and
+    follows the camera's own pace slowly, so that no late frame costs the next.
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -176,20 +177,20 @@ class Ticker:
         self._next: int | None = None
         self._due = 0
 
-    def push(self, topic: str, receive_ns: int) -> bool:
-        """Note a message; true if it is the frame that makes a tick, at `receive_ns`."""
+    def push(self, topic: str, receive_ns: int, stamp_ns: int | None = None) -> bool:
+        """Note a message and its header stamp; true if it is the frame that makes a tick, at `receive_ns`."""
         if self._camera:
-            return topic == self._camera.topic and self._frame(receive_ns)
+            return topic == self._camera.topic and self._frame(receive_ns, stamp_ns or receive_ns)
         if topic in self._waiting:
             self._waiting.discard(topic)
             if not self._waiting:
                 self._next = receive_ns
         return False
 
-    def _frame(self, receive_ns: int) -> bool:
-        late = receive_ns - self._due
+    def _frame(self, receive_ns: int, taken_ns: int) -> bool:
+        late = taken_ns - self._due
         if self._last is None or not -2 * self._period < late < self._period:  # the first, a gap, a clock that jumped
-            late, self._due = 0, receive_ns
+            late, self._due = 0, taken_ns
         if late < -self._period // 4:
             return False
         self._due += self._period + late // 8

@@ -55,11 +55,12 @@ class EpisodeBuilder:
         """Take the next message of a topic of the spec."""
         self._advance(receive_ns)
         self._aligner.push(topic, receive_ns, msg)
-        self._ticker.push(topic, receive_ns)
+        stamp = messages.stamp_ns(msg)
+        self._ticker.push(topic, receive_ns, stamp)
         self._end = receive_ns
         if topic == self.spec.instruction.topic:
             self.instruction = str(msg.data)
-        elif (stamp := messages.stamp_ns(msg)) is not None:
+        elif stamp is not None:
             self._offsets[topic].append(receive_ns - stamp)
 
     def _advance(self, time_ns: int) -> None:

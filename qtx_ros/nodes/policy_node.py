@@ -14,7 +14,7 @@ import numpy as np
 
 from qtx_ros import ros
 from qtx_ros.data.align import SET_BACK_NS, Aligner, Observation, Ticker
-from qtx_ros.data.messages import command_fields
+from qtx_ros.data.messages import command_fields, stamp_ns
 from qtx_ros.deploy.bundle import bundle_folder, for_robot, load_bundle
 from qtx_ros.deploy.health import Health
 from qtx_ros.deploy.pilot import Command, Pilot
@@ -177,7 +177,7 @@ class PolicyNode(ros.LifecycleNode):
         """A frame of the camera that ticks."""
         now = self._now()
         self.aligner.push(topic, now, msg)
-        if self._ticker.push(topic, now):
+        if self._ticker.push(topic, now, stamp_ns(msg)):
             self._tick(now)
 
     def _on_instruction(self, topic, msg) -> None:

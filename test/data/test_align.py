@@ -242,3 +242,9 @@ def test_camera_ticks_keep_the_rate_whatever_the_camera_does(camera_hz, jitter_m
     times = np.sort(np.arange(1000) * 1000 / camera_hz + delays)
     ticks = sum(ticker.push("image", int(time * 1e6)) for time in times)
     assert ticks / (1000 / camera_hz) == pytest.approx(expected_hz, rel=0.01)
+
+
+def test_camera_ticks_go_by_header_stamps_not_by_arrival():
+    ticker = Ticker(spec(tick="front", rate=10.0))
+    arrivals = (40, 105, 201, 390, 401, 502)  # taken every 100 ms; the first and the fourth were held up on their way
+    assert all(ticker.push("image", ms * MS, stamp * 100 * MS) for stamp, ms in enumerate(arrivals, 1))

@@ -8,6 +8,7 @@ from qtx_ros.bench.bags import TYPES, Script, script_messages, write_bag
 from qtx_ros.data.align import Aligner, Ticker
 from qtx_ros.data.convert import Options, convert
 from qtx_ros.data.dataset import Dataset
+from qtx_ros.data.messages import stamp_ns
 from qtx_ros.spec import Spec
 
 
@@ -20,8 +21,9 @@ def observations(spec, items, decode):
             seen.append(aligner.observe(tick))
             if len(seen) > 1:
                 actions.append(aligner.action(seen[-2].tick_ns, tick))
-        aligner.push(item.topic.lstrip("/"), item.receive_ns, decode(item))
-        ticker.push(item.topic.lstrip("/"), item.receive_ns)
+        message = decode(item)
+        aligner.push(item.topic.lstrip("/"), item.receive_ns, message)
+        ticker.push(item.topic.lstrip("/"), item.receive_ns, stamp_ns(message))
     return seen, actions
 
 

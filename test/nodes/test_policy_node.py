@@ -141,7 +141,7 @@ def test_without_an_instruction_it_holds_and_the_parameter_gives_one(pair):
     assert node.trigger_configure() == SUCCESS and node.trigger_activate() == SUCCESS
     assert wait(lambda: any(d.reason == "no instruction on 'instruction' yet" for d in robot.holds()))
     assert not robot.messages  # never commanded, and the gripper cannot be measured: nothing to hold
-    assert wait(lambda: level(robot.diagnostics[-1]) == 1)
+    assert wait(lambda: robot.diagnostics and level(robot.diagnostics[-1]) == 1)
     node.set_parameters([ros.Parameter("instruction", value="press the button")])
     assert wait(lambda: robot.choices())
     assert robot.choices()[0].instruction == "press the button"
