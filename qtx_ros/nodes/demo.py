@@ -60,7 +60,8 @@ def _clear(out: Path) -> None:
 def _stay_on_this_machine() -> None:
     """Loopback only, and a ROS domain of our own unless the user chose one: no real robot must hear the demo."""
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    os.environ.setdefault("ROS_LOCALHOST_ONLY", "1")
+    if os.environ.get("ROS_DISTRO") == "humble":  # knows only this variable, which its successors call deprecated
+        os.environ["ROS_LOCALHOST_ONLY"] = "1"
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
 
 
