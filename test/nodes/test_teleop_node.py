@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import termios
+import time
 
 import numpy as np
 import pytest
@@ -47,8 +48,9 @@ class Robot:
         self._arm.publish(ros.message(SPEC.states[0].type)(name=names, position=STATE[:6].tolist()))
         self._hand.publish(ros.message(SPEC.states[1].type)(data=STATE[6:].tolist()))
 
-    def spin(self, times: int, until=lambda: False) -> bool:
-        for _ in range(times):
+    def spin(self, seconds: float, until=lambda: False) -> bool:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
             if until():
                 return True
             self.executor.spin_once(timeout_sec=0.02)
@@ -76,21 +78,21 @@ def test_keys_move_any_robot_and_the_terminal_is_given_back(robot):
     before = termios.tcgetattr(terminal)
     process = teleop("keyboard", terminal)
     try:
-        assert robot.spin(3000, lambda: robot.node.count_publishers("episode/command") or process.poll() is not None)
+        assert robot.spin(60, lambda: robot.node.count_publishers("episode/command") or process.poll() is not None)
         assert not termios.tcgetattr(terminal)[3] & termios.ICANON
-        robot.spin(50)
+        robot.spin(1)
         assert not robot.commands  # nobody touched a key
 
         os.write(keyboard, b"w")  # the second dimension, upwards
-        assert robot.spin(500, lambda: len(robot.commands) > 3)
+        assert robot.spin(20, lambda: len(robot.commands) > 3)
         moved = robot.commands[0] - STILL
         assert moved[1] > 0 and np.count_nonzero(np.abs(moved) > 1e-9) == 1
 
         os.write(keyboard, b" ")
-        assert robot.spin(500, lambda: np.allclose(robot.commands[-1][1], STATE[1]))
+        assert robot.spin(20, lambda: np.allclose(robot.commands[-1][1], STATE[1]))
 
         os.write(keyboard, b"12")
-        assert robot.spin(500, lambda: len(robot.episodes) == 2)
+        assert robot.spin(20, lambda: len(robot.episodes) == 2)
         start, end = robot.episodes
         assert start.command == start.START and end.command == end.STOP and end.label == "success"
     finally:
@@ -117,10 +119,10 @@ def test_the_joystick_moves_only_while_its_deadman_is_held(robot):
         robot.joy.publish(msg)
 
     def play(times: int, until=lambda: False, **buttons: bool) -> bool:
-        return any(joy(**buttons) or robot.spin(2, until) for _ in range(times))
+        return any(joy(**buttons) or robot.spin(0.04, until) for _ in range(times))
 
     try:
-        assert robot.spin(3000, lambda: robot.joy.get_subscription_count() or process.poll() is not None)
+        assert robot.spin(60, lambda: robot.joy.get_subscription_count() or process.poll() is not None)
         play(20)
         assert not robot.commands
         assert play(300, lambda: len(robot.commands) > 3, deadman=True)
@@ -145,11 +147,11 @@ def test_a_signal_while_the_robot_moves_commands_a_stop(robot, number):
     process = teleop("joy", subprocess.DEVNULL)
     msg = ros.message("sensor_msgs/msg/Joy")(axes=[0.0, 1.0, 0.0, 0.0, -1.0], buttons=[0, 0, 0, 0, 1, 0, 0, 0])
     try:
-        assert robot.spin(3000, lambda: robot.joy.publish(msg) or len(robot.commands) > 5)
+        assert robot.spin(60, lambda: robot.joy.publish(msg) or len(robot.commands) > 5)
         process.send_signal(number)
-        assert robot.spin(500, lambda: process.poll() is not None)
+        assert robot.spin(20, lambda: process.poll() is not None)
     finally:
         process.kill()
-    robot.spin(20)
+    robot.spin(0.4)
     assert process.returncode == 0 and b"Traceback" not in process.stdout.read()
     np.testing.assert_allclose(robot.commands[-1], STILL, atol=1e-9)
