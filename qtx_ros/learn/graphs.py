@@ -8,6 +8,7 @@ import logging
 import warnings
 from pathlib import Path
 
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -156,7 +157,16 @@ def write_onnx(graph: nn.Module, example: Example, path: Path) -> None:
             dynamo=True,
             verbose=False,
         )
-    program.save(str(path), external_data=False)
+    onnx.save(_without_traces(program.model_proto), str(path))
+
+
+def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Without the exporter's stack traces, which name folders of the machine that exported."""
+    for part in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
+        del part.metadata_props[:]
+    for part in (*model.graph.input, *model.graph.output):
+        del part.metadata_props[:]
+    return model
 
 
 @contextlib.contextmanager

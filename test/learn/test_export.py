@@ -140,3 +140,9 @@ def test_ties_are_counted_and_too_many_refuse_the_export(run, bundle):
     assert found.ties > 4 and found.observations == 0
     with pytest.raises(QtxError, match="cannot decide"):
         found.check()
+
+
+def test_graphs_name_no_folder_of_the_machine_that_exported(bundle):
+    for name in ("tick.onnx", "instruction.onnx"):
+        content = (bundle / name).read_bytes()
+        assert b"graphs.py" not in content and b"site-packages" not in content and b"File \"" not in content
