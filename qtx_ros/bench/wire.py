@@ -16,7 +16,7 @@ import numpy as np
 
 from qtx_ros.errors import QtxError
 
-SECONDS_TO_START = 20.0
+SECONDS_TO_START = 60.0  # another process may start slowly on a busy machine
 JOINTS = [f"joint_{i}" for i in range(8)]
 
 

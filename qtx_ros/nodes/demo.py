@@ -36,6 +36,8 @@ def main(args: argparse.Namespace) -> int:
     from qtx_ros.nodes import demo_report
     from qtx_ros.sim.tasks import CORE, find
 
+    if args.episodes < 1 or not args.time_limit > 0:
+        raise QtxError(f"episodes is {args.episodes} and time-limit {args.time_limit:g}, expected more than 0 of each")
     tasks = [find(task).name for task in args.tasks or CORE]
     bundle = Path(args.bundle) if Path(args.bundle).is_dir() else share(f"models/{args.bundle}")
     began = time.monotonic()
