@@ -2,6 +2,7 @@
 # tools/setup.sh run|dev: prints nothing when all is there, otherwise installs it.
 # Creates .venv/<kind> with the pinned packages of requirements/<kind>.txt and checks the system libraries.
 set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin  # ldconfig, which Debian keeps from the path of users
 kind=$1
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$root/.venv/$kind
