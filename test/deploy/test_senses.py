@@ -80,7 +80,7 @@ def test_a_covered_lens_is_blank_in_spite_of_noise(level, noise):
 def test_what_moves_slower_than_it_may_is_not_too_fast(before, speed, period):
     now = before + speed * period / 1000
     assert not safety.too_fast(before, now, period * MS, 2.001).any()
-    far = now + np.sign(speed + 0.5) * 5 * period / 1000
+    far = now + np.where(speed < 0, -5, 5) * period / 1000
     assert safety.too_fast(before, far, period * MS, 2.0).all()
 
 
