@@ -82,14 +82,19 @@ def _check_device(device: str) -> None:
         )
 
 
-def _open(graph: bytes, what: str, device: str, threads: int) -> onnxruntime.InferenceSession:
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """How every session of this project runs: `threads` threads (0: ONNX Runtime chooses), no spinning, quiet."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # an idle policy must not burn a core
     options.log_severity_level = 3
+    return options
+
+
+def _open(graph: bytes, what: str, device: str, threads: int) -> onnxruntime.InferenceSession:
     try:
-        session = onnxruntime.InferenceSession(graph, options, providers=PROVIDERS[device])
+        session = onnxruntime.InferenceSession(graph, session_options(threads), providers=PROVIDERS[device])
     except Exception as error:  # ONNX Runtime's own exceptions share no base class
         raise QtxError(f"{what} does not load in ONNX Runtime {onnxruntime.__version__}: {_one_line(error)}") from None
     provider = PROVIDERS[device][0][0]

@@ -128,7 +128,6 @@ def session(path: Path):
     """An ONNX Runtime session on one CPU thread."""
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    from qtx_ros.deploy.session import session_options
+
+    return onnxruntime.InferenceSession(str(path), session_options(1), providers=["CPUExecutionProvider"])

@@ -11,6 +11,7 @@ import numpy as np
 
 from qtx_ros.data import messages
 from qtx_ros.data.source import open_bag
+from qtx_ros.nodes.fields import time_ns
 from qtx_ros.spec import Spec
 
 TILE, COLUMNS, LABEL = 160, 8, 22  # [px], frames in a row, [px]
@@ -73,7 +74,8 @@ def summarise(played: list, spec: Spec, wall_s: float) -> dict:
 
 def percentiles(played: list) -> dict[str, float | None]:
     """Camera stamp to published command [ms], over all decisions."""
-    latencies = [(_ns(d.published) - _ns(d.camera_stamp)) / 1e6 for episode in played for d in episode.decisions]
+    decisions = [decision for episode in played for decision in episode.decisions]
+    latencies = [(time_ns(d.published) - time_ns(d.camera_stamp)) / 1e6 for d in decisions]
     if not latencies:
         return {"p50": None, "p99": None, "max": None}
     p50, p99 = np.percentile(latencies, [50, 99])
@@ -86,14 +88,10 @@ def frames_lost(episode, spec: Spec) -> int:
     Whatever the camera never took, the wire lost or the policy skipped leaves a hole between the header stamps of the
     frames that decisions were made from. Without any decision, every period of the episode counts.
     """
-    used = sorted({_ns(decision.camera_stamp) for decision in episode.decisions})
+    used = sorted({time_ns(decision.camera_stamp) for decision in episode.decisions})
     if not used:
         return round(episode.seconds * spec.rate)
     return max(0, round((used[-1] - used[0]) / spec.period_ns) + 1 - len(used))
-
-
-def _ns(stamp) -> int:
-    return stamp.sec * 1_000_000_000 + stamp.nanosec
 
 
 # --- pictures ----------------------------------------------------------------------------------------------------
@@ -163,8 +161,8 @@ _COLORS = {"success": "#1b9e77", "failure": "#d95f02"}
 def _plot_task(axis, task: str, episodes: list) -> None:
     for episode in episodes:
         if episode.decisions:
-            start = _ns(episode.decisions[0].header.stamp)
-            seconds = [(_ns(decision.header.stamp) - start) / 1e9 for decision in episode.decisions]
+            start = time_ns(episode.decisions[0].header.stamp)
+            seconds = [(time_ns(decision.header.stamp) - start) / 1e9 for decision in episode.decisions]
             values = [float(decision.q[-1]) for decision in episode.decisions]  # the last dimension's Q is the action's
             axis.plot(seconds, values, color=_COLORS["success" if episode.success else "failure"], alpha=0.7, lw=1.2)
     axis.set_title(task, fontsize=10)

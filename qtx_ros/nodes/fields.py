@@ -29,3 +29,8 @@ def _value(kind: str, value: Any) -> Any:
 def time_message(ns: int) -> Any:
     """builtin_interfaces/Time of nanoseconds."""
     return ros.message("builtin_interfaces/msg/Time")(sec=ns // 1_000_000_000, nanosec=ns % 1_000_000_000)
+
+
+def time_ns(stamp: Any) -> int:
+    """Nanoseconds of a builtin_interfaces/Time. The inverse of `time_message`."""
+    return stamp.sec * 1_000_000_000 + stamp.nanosec

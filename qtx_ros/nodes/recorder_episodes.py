@@ -12,6 +12,7 @@ from qtx_ros import ros
 from qtx_ros.data.bag import LABELS, add_label, qos_profile
 from qtx_ros.data.recording import Recording
 from qtx_ros.errors import QtxError
+from qtx_ros.nodes.fields import time_message
 from qtx_ros.nodes.recorder_topics import Known
 from qtx_ros.spec import Spec
 
@@ -115,7 +116,7 @@ class Episodes:
 def event(kind: str, now: int, **fields: str) -> Any:
     """An EpisodeEvent; `kind` is START, STOP or LABEL."""
     msg = ros.message(EVENT_TYPE)(**fields)
-    msg.header.stamp.sec, msg.header.stamp.nanosec = divmod(now, 1_000_000_000)
+    msg.header.stamp = time_message(now)
     msg.event = getattr(msg, kind)
     return msg
 
