@@ -32,6 +32,9 @@ class Camera:
     max_age: float = 0.15  # [s] header stamp to tick
     frozen_after: float | None = 0.25  # [s] the same picture for longer while the arm moves is a fault; null: never
     frozen_motion: float = 0.1  # [rad or m] motion of a joint that a working camera would have shown
+    min_rate: float | None = None  # [Hz] a recording with fewer messages per second is marked; null: any rate
+    max_gap: float | None = None  # [s] so is one with a longer silence
+    max_lost: float | None = None  # [share] so is one that lost more
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,9 @@ class StateStream:
     field: str = "position"
     max_age: float = 0.05  # [s]
     max_speed: float | None = None  # [unit/s] an entry that changes faster than it can is a fault; null: any speed
+    min_rate: float | None = None  # [Hz] as a camera's
+    max_gap: float | None = None  # [s]
+    max_lost: float | None = None  # [share]
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,8 @@ YOUNGER = {
     "frozen_motion": Camera.frozen_motion,
     "max_speed": StateStream.max_speed,
 }
+# What a recording must be to be accepted. No part of what a policy was trained for, so no part of the digest.
+ACCEPTANCE = ("min_rate", "max_gap", "max_lost")
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,14 @@ class EventStream:
 
 
 @dataclass(frozen=True)
+class InterventionStream:
+    """A human drives instead of the policy while the last message is true."""
+
+    topic: str = "intervention"
+    type: str = "std_msgs/msg/Bool"
+
+
+@dataclass(frozen=True)
 class Spec:
     """Everything a policy has to know about a robot, and nothing else."""
 
@@ -103,6 +119,7 @@ class Spec:
     tick: str = "timer"  # timer: a fixed grid; or a camera's name: a tick when its frame arrives
     instruction: InstructionStream = field(default_factory=InstructionStream)
     events: EventStream = field(default_factory=EventStream)
+    intervention: InterventionStream = field(default_factory=InterventionStream)
     clock_offset: tuple[float, float] = (-0.005, 1.0)  # [s] plausible median of receive time minus header stamp
 
     def __post_init__(self) -> None:
@@ -130,19 +147,28 @@ class Spec:
             for key in YOUNGER.keys() & stream.keys():
                 if stream[key] == YOUNGER[key]:
                     del stream[key]
+            for key in ACCEPTANCE:
+                if stream[key] is None:
+                    del stream[key]
+        if self.intervention == InterventionStream():
+            del data["intervention"]
         return data
 
     def to_json(self) -> str:
         """Canonical JSON: equal specs give equal text."""
-        return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return _canonical(self.to_dict())
 
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON."""
+        """SHA-256 of the canonical JSON without what only says which recordings are accepted."""
         return self._digest
 
     @functools.cached_property
     def _digest(self) -> str:
-        return hashlib.sha256(self.to_json().encode()).hexdigest()
+        data = self.to_dict()
+        for stream in (*data["cameras"], *data["states"]):
+            for key in ACCEPTANCE:
+                stream.pop(key, None)
+        return hashlib.sha256(_canonical(data).encode()).hexdigest()
 
     @classmethod
     def from_dict(cls, data: dict, where: str = "spec") -> Spec:
@@ -164,6 +190,10 @@ class Spec:
         return config.load(cls, path)
 
 
+def _canonical(data: dict) -> str:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"))
+
+
 def _check(spec: Spec) -> None:
     where = f"robot {spec.name!r}"
     if not (math.isfinite(spec.rate) and 0 < spec.rate <= 1000):
@@ -177,7 +207,8 @@ def _check(spec: Spec) -> None:
     _check_unique(where, "camera names", [camera.name for camera in spec.cameras])
     _check_unique(where, "state names", spec.state_names)
     _check_unique(where, "action dimensions", [d.name for d in spec.dimensions])
-    topics = [s.topic for s in (*spec.cameras, *spec.states, *spec.commands, spec.instruction, spec.events)]
+    topics = [s.topic for s in (*spec.cameras, *spec.states, *spec.commands)]
+    topics += [s.topic for s in (spec.instruction, spec.events, spec.intervention)]
     _check_unique(where, "topics", topics)
     for camera in spec.cameras:
         if camera.height < 1 or camera.width < 1:
@@ -185,10 +216,12 @@ def _check(spec: Spec) -> None:
     for stream in (*spec.cameras, *spec.states):
         if not stream.max_age > 0:
             raise QtxError(f"{where}: max_age of {stream.topic!r} is {stream.max_age}, expected more than 0 s")
-        for key in YOUNGER:
+        for key in (*YOUNGER, "min_rate", "max_gap"):
             value = getattr(stream, key, None)
             if value is not None and not value > 0:
                 raise QtxError(f"{where}: {key} of {stream.topic!r} is {value}, expected more than 0")
+        if stream.max_lost is not None and not 0 <= stream.max_lost <= 1:
+            raise QtxError(f"{where}: max_lost of {stream.topic!r} is {stream.max_lost}, expected a share in [0, 1]")
     for dimension in spec.dimensions:
         _check_dimension(where, dimension, spec.state_names)
 

@@ -134,7 +134,7 @@ def test_interfaces_depend_on_what_package_xml_names(manifest):
     by_name = {
         match.group(1)
         for module in MODULES
-        if area(module) in ("nodes", "data")
+        if area(module) in ("nodes", "data", "bags")
         for match in re.finditer(r'"(\w+)/(?:msg|srv)/\w+"', MODULES[module].read_text(encoding="utf-8"))
     }
     assert by_name - {"qtx_ros"} <= named

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from qtx_ros.bags.writer import BagWriter, qos_profile
 from qtx_ros.data import messages
-from qtx_ros.data.bag import BagWriter, qos_profile
 from qtx_ros.paths import share
 from qtx_ros.spec import Camera, CommandStream, Spec, StateStream
 

@@ -56,7 +56,7 @@ class Aligner:
         messages.check(spec)
         self.spec = spec
         self._streams = {c.topic: Stream(min(2 * spec.period_ns, KEEP_FRAMES_NS)) for c in spec.cameras}
-        for stream in (*spec.states, *spec.commands, spec.instruction, spec.events):
+        for stream in (*spec.states, *spec.commands, spec.instruction, spec.events, spec.intervention):
             self._streams[stream.topic] = Stream(max(3 * spec.period_ns, KEEP_NS))
         self._sizes: dict[str, tuple[int, ...]] = {}  # camera name → size of its first image
         self._newest = 0
@@ -141,6 +141,12 @@ class Aligner:
             return None
         values = messages.action(self.spec, command, state)
         return values if np.isfinite(values).all() else None
+
+    def intervention(self, next_ns: int) -> bool:
+        """Whether a human drives in the step that ends at `next_ns`: the last word on it so far."""
+        with self._lock:
+            entry = self._streams[self.spec.intervention.topic].last(next_ns)
+        return entry is not None and bool(entry.msg.data)
 
     def events(self, tick_ns: int, next_ns: int) -> Outcome:
         """Reward, success and end of the step at `tick_ns`: the events that belong to (tick, next].

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from qtx_ros.bags.marks import Mark
 from qtx_ros.data import messages
 from qtx_ros.data.align import Aligner, Observation, Outcome, Ticker, clock_problem
 from qtx_ros.data.episode import Columns, EpisodeWriter
@@ -28,6 +29,7 @@ class _Step:
     ages: list[float]
     action: np.ndarray | None
     problems: tuple[str, ...]  # why it is invalid
+    intervention: bool  # a human drove
     outcome: Outcome | None = None
 
     @property
@@ -90,42 +92,46 @@ class EpisodeBuilder:
             self._skipped = problems
             return
         state = np.full(len(self.spec.state_names), np.nan) if action is None else observation.state
-        self._steps.append(_Step(tick, next_ns, state, _ages(self.spec, observation), action, problems))
+        human = self._aligner.intervention(next_ns)
+        self._steps.append(_Step(tick, next_ns, state, _ages(self.spec, observation), action, problems, human))
         self._writer.add(observation.frames if action is not None else None)
 
     def _silent(self) -> tuple[str, ...]:
         return (f"camera {self.spec.tick!r} sent no frame for longer than its max_age",)
 
-    def finish(self, label: str) -> tuple[Columns, dict]:
+    def finish(self, mark: Mark) -> tuple[Columns, dict]:
         """The columns of the episode and its facts: label, terminated, truncated, and why steps are invalid.
 
-        `label` is success, failure or empty (the events decide). QtxError if no step is valid or a clock is off.
+        Of the mark count the label (success, failure or empty: the events decide), the reward, the end and the
+        interventions. QtxError if no step is valid or a clock is off.
         """
         self._check_clocks()
         self._advance(self._end + 1)
         for _ in range(2):  # close the last step, then fetch its outcome
             self._complete(self._open[0] + self.spec.period_ns if self._open else 0)
             self._open = None
-        facts = judge([step.outcome for step in self._steps], label)
+        facts = judge([step.outcome for step in self._steps], mark.label, mark.end)
         steps = self._steps[: facts.pop("stop")]
         while steps and not steps[-1].valid:
             steps.pop()
         if not steps:
             raise QtxError(f"no valid step: {'; '.join(self._skipped) or 'the required topics never came together'}")
-        return self._columns(steps, facts["label"]), {**facts, "invalid": count_alike(s.problems for s in steps)}
+        return self._columns(steps, facts["label"], mark), {**facts, "invalid": count_alike(s.problems for s in steps)}
 
     def _check_clocks(self) -> None:
         for stream in (*self.spec.cameras, *self.spec.states, self.spec.events):
             if problem := clock_problem(self.spec, stream, self._offsets[stream.topic]):
                 raise QtxError(problem)
 
-    def _columns(self, steps: list[_Step], label: str) -> Columns:
+    def _columns(self, steps: list[_Step], label: str, mark: Mark) -> Columns:
         nothing = np.full(len(self.spec.dimensions), np.nan)
         reward = np.array([step.outcome.reward for step in steps])
         if label == "failure":
             reward[:] = 0
         elif label == "success":
             reward[-1] = 1
+        if mark.reward is not None:
+            reward[-1] = mark.reward
         return Columns(
             state=np.array([step.state for step in steps]),
             action=np.array([step.action if step.valid else nothing for step in steps]),
@@ -133,14 +139,20 @@ class EpisodeBuilder:
             tick=np.array([step.tick for step in steps]),
             valid=np.array([step.valid for step in steps]),
             age=np.array([step.ages for step in steps]),
+            intervention=np.array([step.intervention or _within(step.tick, mark.interventions) for step in steps]),
         )
 
 
-def judge(outcomes: list[Outcome], label: str) -> dict:
+def _within(tick: int, spans: Iterable[tuple[int, int]]) -> bool:
+    return any(start <= tick < stop for start, stop in spans)
+
+
+def judge(outcomes: list[Outcome], label: str, said: str = "") -> dict:
     """Label, ends and length of an episode from its label (may be empty) and the outcome of each step.
 
     A success ends at its first success event, any other episode at its first terminal or truncated event. Success and
-    failure terminate; an episode that nobody judged and that did not end by itself is truncated.
+    failure terminate; an episode that nobody judged and that did not end by itself is truncated. Where somebody said
+    how it ended (terminated or truncated), that counts.
     """
     success = next((i for i, o in enumerate(outcomes) if o.success), None)
     end = next((i for i, o in enumerate(outcomes) if o.terminal or o.truncated), None)
@@ -150,7 +162,10 @@ def judge(outcomes: list[Outcome], label: str) -> dict:
     last = success if label == "success" and success is not None else end
     cut = last is not None and outcomes[last].truncated and label != "success"
     stop = len(outcomes) if last is None else last + 1
-    return {"label": label, "stop": stop, "terminated": bool(label), "truncated": bool(not label or cut)}
+    terminated, truncated = bool(label), bool(not label or cut)
+    if said:
+        terminated, truncated = said == "terminated", said == "truncated"
+    return {"label": label, "stop": stop, "terminated": terminated, "truncated": truncated}
 
 
 def count_alike(problems: Iterable[Iterable[str]]) -> dict[str, int]:

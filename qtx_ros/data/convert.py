@@ -11,21 +11,22 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
 from tqdm import tqdm
 
-from qtx_ros.data.bag import LABELS
+from qtx_ros.bags.labels import LABELS
+from qtx_ros.bags.marks import Mark
+from qtx_ros.bags.reader import STORAGES, Bag, content_hash, open_bag
 from qtx_ros.data.build import EpisodeBuilder, clipped
 from qtx_ros.data.dataset import read_index, write_index
 from qtx_ros.data.episode import CODECS, EpisodeWriter, read_json
-from qtx_ros.data.source import STORAGES, Bag, Mark, content_hash, open_bag
 from qtx_ros.errors import QtxError
 from qtx_ros.spec import Spec
 
-RULES = 1  # version of the conversion rules: a change converts everything anew
+RULES = 2  # version of the conversion rules: a change converts everything anew
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Options:
     instruction: str = ""
     label: str = ""
     codec: str = "jpeg"
+    accept_flawed: bool = False  # use recordings that broke their robot's limits
 
     def key(self, source: str, mark: Mark) -> dict:
         """Equal keys: converting again would give the same episode."""
@@ -68,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--robot", help="robot description (YAML or shipped name); default: the contract in the bag")
     parser.add_argument("--instruction", default="", help="for bags that hold none")
     parser.add_argument("--label", default="", choices=["", *LABELS], help="for bags that hold none")
+    parser.add_argument("--accept-flawed", action="store_true", help="use recordings that broke their robot's limits")
     parser.add_argument("--codec", default="jpeg", choices=CODECS, help="how frames are stored (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=0, help="processes (default: one for each core)")
 
@@ -76,7 +79,7 @@ def main(args: argparse.Namespace) -> int:
     bags = find_bags(args.bags)
     out = Path(args.out)
     spec = _spec(args.robot, out, bags)
-    options = Options(out, spec, args.robot is not None, args.instruction, args.label, args.codec)
+    options = Options(out, spec, args.robot is not None, args.instruction, args.label, args.codec, args.accept_flawed)
     rows = convert(bags, options, args.jobs or os.cpu_count() or 1)
     print(table(rows))
     return int(any(row.status == "failed" for row in rows))
@@ -130,10 +133,13 @@ def _convert_episode(bag: Bag, mark: Mark, name: str, source: str, options: Opti
     started = time.perf_counter()
     name = _free(options.out, name, bag.path, source)
     key = options.key(source, mark)
-    label = mark.label or options.label
-    if label == "discard":
+    mark = replace(mark, label=mark.label or options.label)
+    if mark.label == "discard":
         shutil.rmtree(options.out / name, ignore_errors=True)
-        return Row(str(bag.path), "discarded", episode=name, label=label)
+        return Row(str(bag.path), "discarded", episode=name, label=mark.label)
+    if not mark.accepted and not options.accept_flawed:
+        broken = "; ".join(mark.problems)
+        raise QtxError(f"{bag.path} broke its robot's limits: {broken}; use it with qtx label --accept")
     if mark.contract and not options.any_contract and Spec.from_json(mark.contract).digest() != options.spec.digest():
         raise QtxError(f"{bag.path} was recorded with another robot description, name one with --robot")
     done = options.out / name / "manifest.json"
@@ -144,7 +150,7 @@ def _convert_episode(bag: Bag, mark: Mark, name: str, source: str, options: Opti
         builder = EpisodeBuilder(options.spec, writer)
         for topic, receive_ns, msg in bag.messages(options.spec, mark):
             builder.push(topic, receive_ns, msg)
-        columns, facts = builder.finish(label)
+        columns, facts = builder.finish(mark)
     except BaseException:
         writer.abort()
         raise

@@ -35,8 +35,15 @@ class Columns:
     tick: np.ndarray  # int64 [N] ns
     valid: np.ndarray  # bool [N]
     age: np.ndarray  # [N, cameras + states] s
+    intervention: np.ndarray | None = None  # bool [N]: a human drove instead of the policy; None: nobody did
 
-    DTYPES = {"state": "f4", "action": "f4", "reward": "f4", "tick": "i8", "valid": "?", "age": "f4"}
+    DTYPES = {
+        "state": "f4", "action": "f4", "reward": "f4", "tick": "i8", "valid": "?", "age": "f4", "intervention": "?"
+    }  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if self.intervention is None:
+            object.__setattr__(self, "intervention", np.zeros(len(self.tick), bool))
 
     def cut(self, start: int, stop: int) -> Columns:
         """Steps start … stop − 1."""
@@ -129,7 +136,8 @@ class Episode:
     @cached_property
     def columns(self) -> Columns:
         """All numbers of the episode."""
-        columns = Columns(**{name: _load(self.folder / f"{name}.npy") for name in Columns.DTYPES})
+        names = [name for name in Columns.DTYPES if f"{name}.npy" in self.manifest["files"]]  # older sets have fewer
+        columns = Columns(**{name: _load(self.folder / f"{name}.npy") for name in names})
         if any(len(getattr(columns, name)) != len(self) for name in Columns.DTYPES):
             raise QtxError(f"{self.folder}: the arrays do not have {len(self)} steps as the manifest says")
         return columns

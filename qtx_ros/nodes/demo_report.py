@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from qtx_ros.bags.reader import open_bag
 from qtx_ros.data import messages
-from qtx_ros.data.source import open_bag
 from qtx_ros.nodes.fields import time_ns
 from qtx_ros.spec import Spec
 

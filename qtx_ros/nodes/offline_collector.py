@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qtx_ros import ros
-from qtx_ros.data.bag import qos_profile
+from qtx_ros.bags.writer import qos_profile
 from qtx_ros.data.messages import command_fields
 from qtx_ros.nodes import sim_messages
 from qtx_ros.nodes.fields import build

@@ -178,8 +178,8 @@ class _Status:
 
     def _per_topic(self, msg: Any, counts: Counter, lost: Counter) -> None:
         elapsed, self._time = time.monotonic() - self._time, time.monotonic()
-        msg.topics = sorted(self._topics.known())
-        msg.topic_messages = [counts[topic] for topic in msg.topics]
-        msg.topic_lost = [lost[topic] for topic in msg.topics]
-        msg.topic_rate = [max(counts[topic] - self._before[topic], 0) / max(elapsed, 1e-3) for topic in msg.topics]
+        for topic, (type, _) in sorted(self._topics.known().items()):
+            rate = max(counts[topic] - self._before[topic], 0) / max(elapsed, 1e-3)
+            fields = {"name": topic, "type": type, "messages": counts[topic], "rate": rate, "lost_queue": lost[topic]}
+            msg.topics.append(ros.message("qtx_ros/msg/TopicStatus")(**fields))
         self._before = counts

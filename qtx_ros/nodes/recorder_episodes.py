@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from qtx_ros import ros
-from qtx_ros.data.bag import LABELS, add_label, qos_profile
-from qtx_ros.data.recording import Recording
+from qtx_ros.bags.labels import LABELS, Label, add_label
+from qtx_ros.bags.recording import Recording
+from qtx_ros.bags.writer import qos_profile
 from qtx_ros.errors import QtxError
 from qtx_ros.nodes.fields import time_message
 from qtx_ros.nodes.recorder_topics import Known
@@ -93,7 +94,7 @@ class Episodes:
         bag = self.directory / episode if episode else self._last
         if bag is None or Path(episode).name != episode or not (bag / "metadata.yaml").exists():
             raise QtxError(f"there is no finished episode {episode!r} in {self.directory}")
-        add_label(bag, label, comment, self._now())
+        add_label(bag, Label(label=label, comment=comment, time=self._now()))
         self._announce(event("LABEL", self._now(), episode=bag.name, label=label, comment=comment))
         return bag.name
 

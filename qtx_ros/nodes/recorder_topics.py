@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qtx_ros import ros
-from qtx_ros.data.bag import qos_profile
+from qtx_ros.bags.writer import qos_profile
 from qtx_ros.spec import Spec
 
 DEPTH = 100  # messages the middleware keeps for us

@@ -10,9 +10,10 @@ import pytest
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
 from qtx_ros import cli
+from qtx_ros.bags.labels import Label, add_label
+from qtx_ros.bags.writer import BagWriter
 from qtx_ros.bench.bags import START_NS, TYPES, Script, definition, marked_messages, script_messages, write_bag
 from qtx_ros.data.align import Outcome
-from qtx_ros.data.bag import BagWriter, add_label
 from qtx_ros.data.build import judge
 from qtx_ros.data.convert import Options, convert, find_bags
 from qtx_ros.data.dataset import Dataset, Windows
@@ -157,11 +158,11 @@ def test_converting_twice_changes_nothing_and_a_new_label_converts_anew(tmp_path
     before = (tmp_path / "set" / "bag" / "manifest.json").stat().st_mtime_ns
     assert run(bag, tmp_path / "set")[0].status == "unchanged"
     assert (tmp_path / "set" / "bag" / "manifest.json").stat().st_mtime_ns == before
-    add_label(bag, "failure", "the button did not light up", 1)
+    add_label(bag, Label(label="failure", comment="the button did not light up"))
     assert run(bag, tmp_path / "set")[0].status == "converted"
     assert episode(tmp_path / "set").manifest["label"] == "failure"
     assert not episode(tmp_path / "set").columns.reward.any()
-    add_label(bag, "discard", "", 2)
+    add_label(bag, Label(label="discard"))
     assert run(bag, tmp_path / "set")[0].status == "discarded"
     assert json.loads((tmp_path / "set" / "dataset.json").read_text())["episodes"] == []
 

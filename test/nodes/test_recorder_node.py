@@ -19,10 +19,10 @@ from own_domain import use_domain
 from rosbags.highlevel import AnyReader
 
 from qtx_ros import ros
+from qtx_ros.bags.reader import open_bag
 from qtx_ros.bench.bags import Script, script_messages
 from qtx_ros.data.convert import Options, convert
 from qtx_ros.data.dataset import Dataset
-from qtx_ros.data.source import open_bag
 from qtx_ros.spec import Spec
 
 DOMAIN = 60
@@ -216,7 +216,7 @@ def test_topics_that_appear_later_are_recorded_too(robot, tmp_path):
         robot.wait(late.get_subscription_count)
         for value in range(5):
             late.publish(ros.message("std_msgs/msg/Float64MultiArray")(data=[float(value)]))
-        robot.wait(lambda: "/nobody/knew" in (robot.statuses[-1].topics if robot.statuses else ()))
+        robot.wait(lambda: robot.statuses and "/nobody/knew" in [t.name for t in robot.statuses[-1].topics])
         path = robot.call("stop", label="success").path
         with AnyReader([Path(path)]) as reader:
             values = [

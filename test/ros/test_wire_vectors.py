@@ -22,13 +22,14 @@ HASHES = {  # from the type descriptions that rosidl (Jazzy) generates: released
     "lifecycle_msgs/srv/ChangeState": "356fe34f0475a43acf54542013af4167b0e729f77ea22ffb045c6ad8e20668e5",
     "qtx_ros/msg/Decision": "7f1bff93220a477519cb7b05abdad7e6f9e02722dc23c45d81e30e60310b6510",
     "qtx_ros/msg/EpisodeCommand": "b390acd1491fa2cd0baf562e4b879d15f6c7cce32c8927669a60dbecd489bcac",
-    "qtx_ros/msg/EpisodeEvent": "ec56cdb4ced49c0315111cccf06ff212fa5233d13673c6a54354510d13ce1daf",
-    "qtx_ros/msg/RecorderStatus": "451f7423219750efe44a77df5ac2d4c6c44eee6b8267d81a22b48833bd2529ea",
+    "qtx_ros/msg/EpisodeEvent": "c96452d4afa73d8b8ec761a1944a3823a9502d0ccf83bcfcb1b4c5f95a844b63",
+    "qtx_ros/msg/RecorderStatus": "044396fd2867e94a799353a8b621bafc394e0f1c030e793f8addc0b0e7d0634a",
+    "qtx_ros/msg/TopicStatus": "1b484076adc92cbcb1968c48e8db19fb7e9be2f8aaee49fc24577fcae7049071",
     "qtx_ros/msg/StepEvent": "fabb64d766886a96022100220e89183b0f15069107c0c640faa2f2a1c704f56c",
     "qtx_ros/srv/LabelEpisode": "740e20e094fcd2efa66e9298ce5dfd7ebbd21d264281815603734a096ee37485",
     "qtx_ros/srv/Reset": "d659082f2a94815ea0565c629a0d820eb22ccbd7606bbeea5ab98a5ce6172570",
     "qtx_ros/srv/StartEpisode": "7dfe10048a81fb8b9edf1e697d2d25965ab95b1f568983efa4b7767feecad007",
-    "qtx_ros/srv/StopEpisode": "dba0ecbe2f26ac3d52eae244887a0810ac68d4ffc32f21ea27c77ff396022b4a",
+    "qtx_ros/srv/StopEpisode": "5f4158d5078915737668ae0d9002f43fbd07535ff52c789ef38eacb95e84f7dc",
 }
 
 
@@ -126,16 +127,18 @@ def episode_event():
     cdr = Cdr().header(0, 0, "x").add("B", 2)
     for value in ("e", "open", "success", "c", "{}"):
         cdr.text(value)
-    return msg, cdr
+    return msg, cdr.add("I", 0)
 
 
 def recorder_status():
+    topics = [ros.message("qtx_ros/msg/TopicStatus")(name="t", messages=10, rate=20.0)]
     msg = ros.message("qtx_ros/msg/RecorderStatus")(
         header=header(9, 0, ""), recording=True, episode="e", path="/b", duration=1.5, messages=10, bytes=2**40, lost=1,
-        free_disk=5, topics=["t"], topic_messages=[10], topic_lost=np.array([1]), topic_rate=[20.0],
+        waiting=3, free_disk=5, problems=["p"], topics=topics,
     )  # fmt: skip
-    cdr = Cdr().header(9, 0, "").add("?", True).text("e").text("/b").add("d", 1.5).add("Q", 10, 2**40, 1, 5)
-    return msg, cdr.texts(["t"]).sequence("Q", [10]).sequence("Q", [1]).sequence("f", [20.0])
+    cdr = Cdr().header(9, 0, "").add("?", True).text("e").text("/b").add("d", 1.5).add("Q", 10, 2**40, 1, 3, 5)
+    cdr = cdr.texts(["p"]).add("I", 1).text("t").text("").add("Q", 10, 0).add("f", 20.0, 0, 0, 0, 0).add("I", 0)
+    return msg, cdr.add("Q", 0, 0)
 
 
 def reset():

@@ -6,7 +6,6 @@ import functools
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +14,14 @@ from rosbags.rosbag2 import Reader, ReaderError
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
 
-from qtx_ros.data.bag import read_labels
+from qtx_ros.bags.labels import current, read_labels
+from qtx_ros.bags.marks import Mark, read_marks
 from qtx_ros.errors import QtxError
 from qtx_ros.paths import share
 from qtx_ros.spec import Spec
 
 EVENT_TYPE = "qtx_ros/msg/EpisodeEvent"
-START, STOP, LABEL = 1, 2, 3
 STORAGES = (".mcap", ".db3")
-
-
-@dataclass(frozen=True)
-class Mark:
-    """One episode inside a bag: what the recorder noted. Times are receive times [ns]; None: the bag's ends."""
-
-    episode: str = ""
-    start_ns: int | None = None
-    stop_ns: int | None = None
-    instruction: str = ""
-    label: str = ""
-    comment: str = ""
-    contract: str = ""
 
 
 class Bag:
@@ -48,22 +34,12 @@ class Bag:
     def marks(self) -> list[Mark]:
         """The episodes marked inside the bag, in order; later labels win, those in `labels.json` most of all."""
         connections = [c for c in self._reader.connections if c.msgtype == EVENT_TYPE]
-        marks: dict[str, Mark] = {}
-        for _, receive_ns, event in self._messages(connections) if connections else ():
-            mark = marks.get(event.episode)
-            if event.event == START:
-                mark = Mark(event.episode, receive_ns, None, event.instruction, contract=event.contract)
-            elif mark is None:
-                continue
-            elif event.event == STOP:
-                mark = replace(mark, stop_ns=receive_ns)
-            given = {"label": event.label or mark.label, "comment": event.comment or mark.comment}
-            marks[event.episode] = replace(mark, **given)
-        late = read_labels(self.path)[-1:] if self.path.is_dir() else []
-        if late and len(marks) <= 1:
-            mark = next(iter(marks.values()), Mark(self.path.name))
-            marks = {mark.episode: replace(mark, label=late[0]["label"], comment=late[0]["comment"] or mark.comment)}
-        return list(marks.values())
+        events = self._messages(connections) if connections else ()
+        marks = read_marks((receive_ns, event) for _, receive_ns, event in events)
+        said = read_labels(self.path)
+        if said and not marks:
+            marks = [Mark(self.path.name)]
+        return [mark.said(current(said, mark.episode)) for mark in marks]
 
     def messages(self, spec: Spec, mark: Mark) -> Iterator[tuple[str, int, Any]]:
         """(topic of the spec, receive time [ns], message) of an episode, in the order of receive times."""
@@ -91,7 +67,7 @@ class Bag:
             if topic is None:
                 raise QtxError(f"{self.path} has no topic {stream.topic!r}, it has {', '.join(sorted(have)) or 'none'}")
             names[topic] = stream
-        for stream in (spec.instruction, spec.events):
+        for stream in (spec.instruction, spec.events, spec.intervention):
             if (topic := _find(stream.topic, have)) is not None:
                 names[topic] = stream
         for topic, stream in names.items():

@@ -6,7 +6,6 @@ a second; what was flushed before stays readable for MCAP tools.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -21,8 +20,6 @@ from qtx_ros.errors import QtxError
 
 METADATA_VERSION = 8  # the newest that Humble reads; later distributions read it too
 CHUNK_BYTES = 1 << 20
-LABELS_FILE = "labels.json"
-LABELS = ("success", "failure", "discard")
 
 _INFINITE = {"sec": 9223372036, "nsec": 854775807}
 
@@ -149,23 +146,3 @@ class _Plain(yaml.SafeDumper):
 
 def _yaml(data) -> str:
     return yaml.dump(data, Dumper=_Plain, sort_keys=False)
-
-
-# --- labels given after the recording ----------------------------------------------------------------------------
-
-def read_labels(bag: Path) -> list[dict]:
-    """Labels given to a bag after it was closed, oldest first: `label`, `comment`, `time` [ns]."""
-    try:
-        return json.loads((bag / LABELS_FILE).read_text())["labels"]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, KeyError, TypeError):
-        raise QtxError(f"{bag / LABELS_FILE} is not a list of labels, delete it or write it anew") from None
-
-
-def add_label(bag: Path, label: str, comment: str, time_ns: int) -> None:
-    """Append a label to a closed bag; earlier ones stay in the file, the last one counts."""
-    labels = [*read_labels(bag), {"label": label, "comment": comment, "time": time_ns}]
-    temporary = bag / f".{LABELS_FILE}"
-    temporary.write_text(json.dumps({"format": 1, "labels": labels}, indent=1))
-    os.replace(temporary, bag / LABELS_FILE)

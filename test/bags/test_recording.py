@@ -7,9 +7,8 @@ from contextlib import contextmanager
 import pytest
 from rosbags.highlevel import AnyReader
 
+from qtx_ros.bags.recording import Recording
 from qtx_ros.bench.bags import START_NS, TYPES, build, definition
-from qtx_ros.data.bag import add_label, read_labels
-from qtx_ros.data.recording import Recording
 from qtx_ros.errors import QtxError
 
 STRING = "std_msgs/msg/String"
@@ -84,12 +83,3 @@ def test_an_episode_is_never_overwritten(tmp_path):
     recording(tmp_path).close()
     with pytest.raises(QtxError, match="never overwritten"):
         recording(tmp_path)
-
-
-def test_the_last_label_counts_and_none_is_forgotten(tmp_path):
-    add_label(tmp_path, "success", "looked fine", 1)
-    add_label(tmp_path, "failure", "the drawer slid back", 2)
-    assert [entry["label"] for entry in read_labels(tmp_path)] == ["success", "failure"]
-    (tmp_path / "labels.json").write_text("[]")
-    with pytest.raises(QtxError, match=r"labels\.json is not a list of labels"):
-        read_labels(tmp_path)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from qtx_ros.data.bag import BagWriter
+from qtx_ros.bags.writer import BagWriter
 from qtx_ros.errors import QtxError
 
 FLUSH_SECONDS = 1.0
