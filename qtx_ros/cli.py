@@ -14,6 +14,7 @@ VERBS = {
     "record": ("qtx_ros.nodes.recorder", "run the recorder node: one bag per episode"),
     "teleop": ("qtx_ros.nodes.teleop", "drive a robot by keyboard, joystick or the scripted expert"),
     "collect": ("qtx_ros.nodes.collect", "record labelled episodes of the simulated robot"),
+    "label": ("qtx_ros.bags.label", "say afterwards how a recorded episode went, without touching the recording"),
     "convert": ("qtx_ros.data.convert", "turn bags into a training set"),
     "train": ("qtx_ros.learn.train", "train a policy offline from a training set"),
     "export": ("qtx_ros.learn.export", "export a trained policy to an ONNX bundle"),

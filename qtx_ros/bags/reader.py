@@ -30,6 +30,7 @@ class Bag:
     def __init__(self, path: Path, reader: Reader) -> None:
         self.path, self._reader = path, reader
         self.seconds = reader.duration / 1e9 if reader.message_count else 0.0
+        self.start_ns = reader.start_time if reader.message_count else 0  # receive time of the first message
 
     def marks(self) -> list[Mark]:
         """The episodes marked inside the bag, in order; later labels win, those in `labels.json` most of all."""
