@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from qtx_ros.data.align import Observation
-from qtx_ros.data.messages import targets
+from qtx_ros.data.messages import command, targets
 from qtx_ros.deploy import safety
 from qtx_ros.deploy.policy import Choice, Policy
 from qtx_ros.deploy.senses import Senses
+from qtx_ros.errors import QtxError
+from qtx_ros.spec import CommandStream
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,22 @@ class Pilot:
         self._latched = self._sent = position
         self.policy.reset()
         return Command(position, reason=reason)
+
+    def stand_by(self, reason: str) -> Command:
+        """Somebody else drives: command nothing, and begin anew afterwards."""
+        self._latched = None
+        self.policy.reset()
+        return Command(np.full(len(self.spec.dimensions), math.nan), reason=reason)
+
+    def witness(self, stream: CommandStream, msg: Any) -> None:
+        """Remember what somebody else commanded: a hold keeps absolute dimensions there."""
+        try:
+            values = command(stream, msg)
+        except QtxError:  # whoever reads the command will say so
+            return
+        begin = self.spec.dimensions.index(stream.dimensions[0])
+        self._sent = self._sent.copy()
+        self._sent[begin : begin + len(values)] = values
 
     def decide(self, observation: Observation) -> Command:
         """One whole tick, for callers with a single thread."""

@@ -9,6 +9,7 @@ import numpy as np
 from qtx_ros import ros
 from qtx_ros.errors import QtxError
 from qtx_ros.nodes.episode_keys import ACTIONS, EpisodeKeys
+from qtx_ros.nodes.intervention import Intervention
 from qtx_ros.nodes.jog import Jog
 from qtx_ros.nodes.robot_link import RobotLink
 from qtx_ros.spec import Spec
@@ -26,6 +27,7 @@ class JoyTeleop(ros.Node):
         self._declare(speed)
         self._axes = list(self._value("axes"))
         self._jog, self._link, self._episodes = Jog(spec), RobotLink(self, spec), EpisodeKeys(self)
+        self._intervention = Intervention(self, spec)
         self._dimensions = len(spec.dimensions)
         if self._dimensions > 2 * len(self._axes):
             raise QtxError(
@@ -65,6 +67,8 @@ class JoyTeleop(ros.Node):
     def _on_tick(self) -> None:
         alive = self._joy is not None and time.monotonic() - self._heard < TIMEOUT
         held = alive and _pressed(self._buttons, self._value("deadman_button"))
+        if alive:  # a joystick that died hands nothing back: the policy holds the robot
+            self._intervention.say(held)
         state = self._link.state()
         if state is None or not (held or self._moving):
             return

@@ -10,13 +10,14 @@ import numpy as np
 from qtx_ros import ros
 from qtx_ros.errors import QtxError
 from qtx_ros.nodes.episode_keys import ACTIONS, EpisodeKeys
+from qtx_ros.nodes.intervention import Intervention
 from qtx_ros.nodes.jog import Jog
 from qtx_ros.nodes.robot_link import RobotLink
 from qtx_ros.spec import Spec
 
 UP, DOWN = "qwertyuiop", "asdfghjkl;"
 EPISODE = dict(zip("1234", ACTIONS, strict=True))
-FASTER, SLOWER, STOP = "+", "-", " "
+FASTER, SLOWER, STOP, HAND_BACK = "+", "-", " ", "5"
 RELEASE = 0.6  # [s] a key counts as held from its first press: terminals repeat after up to half a second
 REPEAT = 0.15  # [s] and from each repetition
 
@@ -31,6 +32,7 @@ class KeyboardTeleop(ros.Node):
             raise QtxError(f"robot {spec.name!r} has {len(spec.dimensions)} dimensions, there are keys for {len(UP)}")
         self._speed, self._keys = speed, keys
         self._jog, self._link, self._episodes = Jog(spec), RobotLink(self, spec), EpisodeKeys(self)
+        self._intervention, self._human = Intervention(self, spec), False
         self._speeds = np.zeros(len(spec.dimensions))  # -1, 0 or 1
         self._until = np.zeros(len(spec.dimensions))  # [s] when a key counts as released
         self.create_timer(spec.period_ns * 1e-9, self._on_tick)
@@ -45,6 +47,8 @@ class KeyboardTeleop(ros.Node):
         for key in self._keys():
             stop = stop or key == STOP
             self._press(key, now)
+            self._human = key != HAND_BACK and (self._human or key == STOP or bool(self._speeds.any()))
+        self._intervention.say(self._human)
         moved = self._speeds.any()
         self._speeds[self._until < now] = 0.0
         state = self._link.state()
@@ -74,4 +78,5 @@ def help_text(spec: Spec) -> str:
     """Which key does what."""
     rows = [f"  {up} {down}   {d.name} + -" for up, down, d in zip(UP, DOWN, spec.dimensions, strict=False)]
     episodes = ", ".join(f"{key} {action}" for key, action in EPISODE.items())
-    return "\n".join([*rows, f"  space stops, + - changes the speed; recording: {episodes}; Ctrl-C ends"])
+    driving = f"  space stops, + - changes the speed, {HAND_BACK} hands back to a policy"
+    return "\n".join([*rows, f"{driving}; recording: {episodes}; Ctrl-C ends"])

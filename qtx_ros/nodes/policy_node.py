@@ -19,10 +19,12 @@ from qtx_ros.deploy.bundle import bundle_folder, for_robot, load_bundle
 from qtx_ros.deploy.health import Health
 from qtx_ros.deploy.pilot import Command, Pilot
 from qtx_ros.deploy.policy import Choice, Policy
+from qtx_ros.deploy.takeover import HUMAN, Takeover
 from qtx_ros.errors import QtxError
 from qtx_ros.nodes import policy_messages as messages
 from qtx_ros.nodes import policy_parameters as parameters
 from qtx_ros.nodes import policy_topics as topics
+from qtx_ros.nodes.connections import Connections
 from qtx_ros.nodes.fields import build
 from qtx_ros.spec import Spec
 
@@ -44,10 +46,10 @@ class PolicyNode(ros.LifecycleNode):
         self._choosing = False  # the network is at work
         self._lock = threading.RLock()  # one command at a time: the tick's, the watchdog's, or a transition's
         self._profiles: dict = {}  # topic → QoS asked for
-        self._connections: list = []  # (destroy function, entity), made by configure
         self._ticking = ros.MutuallyExclusiveCallbackGroup()
         self._inputs = ros.MutuallyExclusiveCallbackGroup()
         self._watching = ros.MutuallyExclusiveCallbackGroup()
+        self._connections = Connections(self, self._inputs)
         parameters.declare(self)
         self.add_on_set_parameters_callback(self._on_parameters)
 
@@ -70,6 +72,7 @@ class PolicyNode(ros.LifecycleNode):
         """Start to drive at the next tick."""
         with self._lock:
             self.pilot.reset()
+            self._takeover.reset()
             self._since = self._latest = self._now()
             self.active = True
         return SUCCESS
@@ -118,6 +121,7 @@ class PolicyNode(ros.LifecycleNode):
         self.spec = policy.spec
         self.pilot = Pilot(policy, values.max_step)
         self.instruction = values.instruction
+        self._takeover = Takeover()
         self.aligner, self._ticker = Aligner(self.spec), Ticker(self.spec)
         self.health = Health(policy.provider, self.spec.period_ns)
         # An observation older than this must not move the robot any more.
@@ -133,40 +137,27 @@ class PolicyNode(ros.LifecycleNode):
         for stream in spec.states:
             self._subscribe(stream, self._on_input, RECENT, self._inputs)
         self._subscribe(spec.instruction, self._on_instruction, LATCHED, self._inputs)
-        self._listen("qtx_ros/msg/EpisodeEvent", "episode/event", self._on_episode, RELIABLE)
-        self._commands = [self._publisher(stream.type, stream.topic, COMMAND) for stream in spec.commands]
-        self._decisions = self._publisher("qtx_ros/msg/Decision", "~/decision", RELIABLE)
-        self._diagnostics = self._publisher("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics", RELIABLE)
+        to = self._connections
+        to.listen("qtx_ros/msg/EpisodeEvent", "episode/event", self._on_episode, RELIABLE)
+        to.listen(spec.intervention.type, spec.intervention.topic, self._on_intervention, RELIABLE)
+        for stream in spec.commands:
+            to.listen(stream.type, stream.topic, functools.partial(self._on_command, stream), RELIABLE)
+        self._commands = [to.publisher(stream.type, stream.topic, COMMAND) for stream in spec.commands]
+        self._decisions = to.publisher("qtx_ros/msg/Decision", "~/decision", RELIABLE)
+        self._diagnostics = to.publisher("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics", RELIABLE)
         period = spec.period_ns / 1e9
-        self._timer(period, self._watch, self._watching)
-        self._timer(1.0, self._diagnose, self._watching)
+        to.timer(period, self._watch, self._watching)
+        to.timer(1.0, self._diagnose, self._watching)
         if spec.tick == "timer":
-            self._timer(period, lambda: self._tick(self._now()), self._ticking)
+            to.timer(period, lambda: self._tick(self._now()), self._ticking)
 
     def _disconnect(self) -> None:
         with self._lock:  # no timer may use what goes away here
-            for destroy, entity in self._connections:
-                destroy(entity)
-            self._connections.clear()
+            self._connections.close()
 
     def _subscribe(self, stream, callback, qos, group) -> None:
         self._profiles[stream.topic] = qos
-        self._listen(stream.type, stream.topic, functools.partial(callback, stream.topic), qos, group)
-
-    def _listen(self, type, topic, callback, qos, group=None) -> None:
-        entity = self.create_subscription(ros.message(type), topic, callback, qos, callback_group=group or self._inputs)
-        self._connections.append((self.destroy_subscription, entity))
-
-    def _publisher(self, type, topic, qos):
-        publisher = self.create_publisher(ros.message(type), topic, qos)
-        self._connections.append((self.destroy_publisher, publisher))
-        return publisher
-
-    def _timer(self, period, callback, group) -> None:
-        simulated = self.get_parameter("use_sim_time").value  # else steady: it must go on when the clock is set back
-        clock = None if simulated else ros.Clock(clock_type=ros.ClockType.STEADY_TIME)
-        timer = self.create_timer(period, callback, callback_group=group, clock=clock)
-        self._connections.append((self.destroy_timer, timer))
+        self._connections.listen(stream.type, stream.topic, functools.partial(callback, stream.topic), qos, group)
 
     # --- inputs ------------------------------------------------------------------------------------------------
 
@@ -189,6 +180,15 @@ class PolicyNode(ros.LifecycleNode):
         if msg.event == msg.START:
             self.pilot.reset()
 
+    def _on_intervention(self, msg) -> None:
+        self._takeover.hear(bool(msg.data), self._now())
+
+    def _on_command(self, stream, msg) -> None:
+        """Somebody commands the robot; while a human drives it is not this node."""
+        with self._lock:
+            if self._takeover.human(self._now()):
+                self.pilot.witness(stream, msg)
+
     def _on_parameters(self, changes):
         for change in changes:
             if change.name == "instruction":
@@ -207,12 +207,15 @@ class PolicyNode(ros.LifecycleNode):
             back = self._set_back(now)
             self.health.tick(now)
             observation = self._observe(now)
-            reason = "; ".join(filter(None, (back, self.pilot.judge(observation))))
+            reason = "; ".join(filter(None, (back, self._takeover.lost(now), self.pilot.judge(observation))))
+            if self._takeover.human(now):
+                self._publish(self.pilot.stand_by(HUMAN), now, observation)
+                return
         choice = None
         if not reason:
             choice, reason = self._choose(observation)
         with self._lock:
-            if self.active:
+            if self.active and not self._takeover.human(self._now()):
                 command = self.pilot.hold(reason) if reason else self.pilot.settle(observation, choice)
                 self._publish(command, now, observation)
 
@@ -239,7 +242,7 @@ class PolicyNode(ros.LifecycleNode):
             now = self._now()
             back = self._set_back(now)
             silence = now - max(self._since, self.health.last_tick_ns)
-            if silence <= self._patience and not back:
+            if self._takeover.human(now) or (silence <= self._patience and not back):
                 return
             observation = self._observe(now)
             reason = back or self.pilot.judge(observation) or f"no tick for {silence / 1e6:.0f} ms"

@@ -29,12 +29,14 @@ class Robot:
         self.executor.add_node(self.node)
         self.commands: list[np.ndarray] = []
         self.episodes: list = []
+        self.human: list[bool] = []
         arm, hand = SPEC.states
         self._arm = self.node.create_publisher(ros.message(arm.type), arm.topic, BEST_EFFORT)
         self._hand = self.node.create_publisher(ros.message(hand.type), hand.topic, BEST_EFFORT)
         self.joy = self.node.create_publisher(ros.message("sensor_msgs/msg/Joy"), "joy", 10)
         self._listen(SPEC.commands[0].type, SPEC.commands[0].topic, self._on_command)
         self._listen("qtx_ros/msg/EpisodeCommand", "episode/command", self.episodes.append)
+        self._listen(SPEC.intervention.type, SPEC.intervention.topic, lambda msg: self.human.append(msg.data))
         self.node.create_timer(0.02, self._publish)
 
     def _listen(self, type: str, topic: str, callback) -> None:
@@ -123,9 +125,11 @@ def test_the_joystick_moves_only_while_its_deadman_is_held(robot):
 
     try:
         assert robot.spin(60, lambda: robot.joy.get_subscription_count() or process.poll() is not None)
+        robot.human.clear()  # what a keyboard said in an earlier test
         play(20)
-        assert not robot.commands
+        assert not robot.commands and not robot.human
         assert play(300, lambda: len(robot.commands) > 3, deadman=True)
+        assert robot.human and all(robot.human)
         moved = robot.commands[-1] - STILL
         assert moved[0] > 0 and moved[2] < 0 and moved[1] == pytest.approx(0)
         assert play(300, lambda: robot.commands[-1][4] > STATE[4] + 1e-6, deadman=True, bank=True)
@@ -134,6 +138,7 @@ def test_the_joystick_moves_only_while_its_deadman_is_held(robot):
         play(20)
         assert len(robot.commands) == count
         np.testing.assert_allclose(robot.commands[-1], STILL, atol=1e-9)
+        assert not robot.human[-1]
         assert play(50, lambda: robot.episodes, start=True)
     finally:
         process.send_signal(signal.SIGINT)
