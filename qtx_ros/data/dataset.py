@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from qtx_ros.data.episode import FORMAT, Episode, read_json, write_json
+from qtx_ros.data.episode import Episode
+from qtx_ros.data.index import read_index
+from qtx_ros.data.index import write_index as write_index  # part of this module's face
 from qtx_ros.data.prefetch import Prefetch
 from qtx_ros.errors import QtxError
 from qtx_ros.preprocess import history_indices, text_tokens, to_bins, zero_bin
@@ -58,21 +60,6 @@ class Dataset:
 
 def _wanted(episode: Episode, key: str, values: Sequence[str]) -> bool:
     return not values or episode.manifest[key] in values
-
-
-def read_index(root: Path) -> tuple[Spec, list[str]]:
-    """The spec and the episodes' names of a training set."""
-    index = read_json(Path(root) / "dataset.json")
-    if index.get("format") != FORMAT:
-        raise QtxError(f"{root}: training set has format {index.get('format')!r}, this version reads {FORMAT}")
-    return Spec.from_dict(index["spec"], f"{root}/dataset.json"), list(index["episodes"])
-
-
-def write_index(root: Path, spec: Spec) -> list[str]:
-    """(Re)write `dataset.json` from the finished episodes in a folder; returns their names."""
-    names = sorted(path.parent.name for path in Path(root).glob("[!.]*/manifest.json"))
-    write_json(Path(root) / "dataset.json", {"format": FORMAT, "spec": spec.to_dict(), "episodes": names})
-    return names
 
 
 class Windows:

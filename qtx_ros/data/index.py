@@ -1,0 +1,59 @@
+"""`dataset.json`: what a training set holds. Its hashes reach everything: index → manifests → files."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from qtx_ros.data.episode import FORMAT, read_json, write_json
+from qtx_ros.errors import QtxError
+from qtx_ros.spec import Spec
+
+INDEX = "dataset.json"
+
+
+def read_index(root: Path) -> tuple[Spec, list[str]]:
+    """The spec and the episodes' names of a training set."""
+    path = Path(root) / INDEX
+    index = read_json(path)
+    if not isinstance(index, dict) or index.get("format") != FORMAT:
+        found = index.get("format") if isinstance(index, dict) else index
+        raise QtxError(f"{root}: training set has format {found!r}, this version reads {FORMAT}")
+    names = index.get("episodes")
+    if not isinstance(names, list) or not all(isinstance(n, str) and Path(n).name == n for n in names):
+        raise QtxError(f"{path}: episodes is {names!r:.80}, expected a list of folders' names")
+    if not isinstance(index.get("spec"), dict):
+        raise QtxError(f"{path}: spec is {index.get('spec')!r:.80}, expected a robot description")
+    return Spec.from_dict(index["spec"], str(path)), names
+
+
+def write_index(root: Path, spec: Spec) -> list[str]:
+    """(Re)write `dataset.json` from the finished episodes in a folder; returns their names.
+
+    It holds the SHA-256 of every manifest, and at its end its own: of the text it would be without that line.
+    """
+    paths = sorted(Path(root).glob("[!.]*/manifest.json"))
+    names = [path.parent.name for path in paths]
+    hashes = {path.parent.name: _manifest_hash(path) for path in paths}
+    index = {"format": FORMAT, "spec": spec.to_dict(), "episodes": names, "manifests": hashes}
+    write_json(Path(root) / INDEX, {**index, "sha256": index_hash(index)})
+    return names
+
+
+def index_hash(index: Mapping) -> str:
+    """The hash `dataset.json` holds of its other entries."""
+    return hashlib.sha256(json.dumps(index, indent=1).encode()).hexdigest()
+
+
+def _manifest_hash(path: Path) -> str:
+    state = path.stat()
+    return _hash_once(path, state.st_ino, state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=1 << 17)
+def _hash_once(path: Path, *state: int) -> str:
+    """A file is hashed again once its inode, time or size changed: converting writes the index after every bag."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
