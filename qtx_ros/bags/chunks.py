@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from mcap import records
 from mcap.opcode import Opcode
 
-from qtx_ros.bags.records import HEAD, HEADER_BYTES, MESSAGE_BYTES, Damage
+from qtx_ros.bags.records import HEAD, HEADER_BYTES, MESSAGE_BYTES, Damage, parse
 
 CHUNK_LIMIT = 256 << 20  # a chunk that says it is larger is refused [bytes]
 COMPRESSIONS = ("", "lz4", "zstd")
@@ -30,6 +31,9 @@ class Message(NamedTuple):
     publish_ns: int
     data: memoryview
     offset: int  # in the file
+
+
+Entry = Message | records.Schema | records.Channel
 
 
 @dataclass(frozen=True)
@@ -163,3 +167,14 @@ def read_message(data: bytes | memoryview, start: int, end: int, offset: int) ->
     if end - start < MESSAGE_BYTES:
         raise Damage(f"a message record of {end - start} bytes, it needs at least {MESSAGE_BYTES}")
     return Message(*_MESSAGE.unpack_from(data, start), memoryview(data)[start + MESSAGE_BYTES : end], offset)
+
+
+def entries(content: Content) -> Iterator[Entry]:
+    """The messages, schemas and channels of a chunk's bytes; Damage where they stop making sense."""
+    base, offset = content.base, content.chunk.offset
+    for opcode, start, end in inner_records(content.data):
+        if opcode == Opcode.MESSAGE:
+            at = offset if base is None else base + start - HEADER_BYTES
+            yield read_message(content.data, start, end, at)
+        elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
+            yield parse(opcode, content.data[start:end])

@@ -9,6 +9,7 @@ import io
 import re
 import struct
 import zlib
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from mcap import records
@@ -54,6 +55,18 @@ PATTERN_BYTES = 48  # more than the longest match of these
 
 class Damage(Exception):
     """Something in a file that makes no sense; the text says what."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is wrong in the file, and how many bytes cannot be used for it."""
+
+    offset: int
+    reason: str
+    bytes: int = 0
+
+    def __str__(self) -> str:
+        return f"byte {self.offset}: {self.reason}"
 
 
 class Record(NamedTuple):
@@ -106,6 +119,6 @@ def parse(opcode: int, body: bytes) -> records.McapRecord:
         record.write(builder)
     except (McapError, ValueError, struct.error, KeyError, OverflowError) as error:
         raise Damage(f"a {name(opcode)} cannot be read: {' '.join(str(error).split()) or 'it is too short'}") from None
-    if not body.startswith(builder.end()[HEADER_BYTES:end]):
+    if body[:end] != builder.end()[HEADER_BYTES:end]:
         raise Damage(f"a {name(opcode)} is not what it says it is")
     return record

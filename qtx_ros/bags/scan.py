@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from mcap import records
@@ -19,8 +18,9 @@ from qtx_ros.bags.chunks import (
     COMPRESSIONS,
     Chunk,
     Content,
+    Entry,
     Message,
-    inner_records,
+    entries,
     read_chunk,
     read_message,
     unpack,
@@ -34,6 +34,7 @@ from qtx_ros.bags.records import (
     MAGIC,
     PATTERN_BYTES,
     Damage,
+    Problem,
     Record,
     check_length,
     parse,
@@ -42,20 +43,6 @@ from qtx_ros.errors import QtxError
 
 _WINDOW = 4 << 20  # read at once while looking for the next record [bytes]
 _CHAIN = 3  # so many records in a row that make sense: the file goes on here
-
-Entry = Message | records.Schema | records.Channel
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that is wrong in the file, and how many bytes cannot be used for it."""
-
-    offset: int
-    reason: str
-    bytes: int = 0
-
-    def __str__(self) -> str:
-        return f"byte {self.offset}: {self.reason}"
 
 
 class Scan:
@@ -122,15 +109,25 @@ class Scan:
         check_length(record, self.size)
         if opcode == Opcode.CHUNK:
             chunk = self.chunk(record)
-            if chunk.data_offset + chunk.data_size > record.end:
-                raise Damage("a chunk's data is longer than the chunk")
+            if chunk.data_offset + chunk.data_size != record.end:
+                raise Damage(f"a chunk of {length} bytes says its data has {chunk.data_size}")
         elif opcode == Opcode.MESSAGE_INDEX:
             (entries,) = struct.unpack("<I", self.read(record.start + 2, 4))
-            if entries % 16 or entries + 6 > length:
+            if entries % 16 or entries + 6 != length:
                 raise Damage(f"a message index of {length} bytes says it has {entries}")
-        elif opcode == Opcode.MESSAGE and length > self.limit:
-            raise Damage(f"a message of {length} bytes, at most {self.limit} are believed")
+        elif opcode == Opcode.MESSAGE:
+            self._check_message(record)
+        elif opcode < 0x80:
+            self.parse(record)
         return record
+
+    def _check_message(self, record: Record) -> None:
+        """Damage unless something like a record follows: nothing else tells of a message's wrong length."""
+        if record.length > self.limit:
+            raise Damage(f"a message of {record.length} bytes, at most {self.limit} are believed")
+        follows = self.read(record.end, HEADER_BYTES)
+        if len(follows) == HEADER_BYTES and not (0 < follows[0] <= Opcode.DATA_END and follows[6:] == b"\0\0\0"):
+            raise Damage(f"a message of {record.length} bytes that no record follows")
 
     def _begin(self) -> int:
         if self.read(0, len(MAGIC)) == MAGIC:
@@ -199,11 +196,8 @@ class Scan:
         try:
             for _ in range(_CHAIN):
                 record = self.record(at)
-                if record.opcode == Opcode.CHUNK:
-                    if not self.chunked or self.chunk(record).compression not in COMPRESSIONS:
-                        return False
-                elif record.opcode not in (Opcode.MESSAGE, Opcode.MESSAGE_INDEX, Opcode.ATTACHMENT):
-                    self.parse(record)
+                if record.opcode >= 0x80 or (record.opcode == Opcode.CHUNK and not self.chunked):
+                    return False
                 at = record.end
                 if at == self.size or (record.opcode == Opcode.FOOTER and self.read(at, len(MAGIC) + 1) == MAGIC):
                     return True
@@ -284,17 +278,6 @@ class Scan:
         except Damage:
             if not content.problem:
                 raise
-
-
-def entries(content: Content) -> Iterator[Entry]:
-    """The messages, schemas and channels of a chunk's bytes; Damage where they stop making sense."""
-    base, offset = content.base, content.chunk.offset
-    for opcode, start, end in inner_records(content.data):
-        if opcode == Opcode.MESSAGE:
-            at = offset if base is None else base + start - HEADER_BYTES
-            yield read_message(content.data, start, end, at)
-        elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
-            yield parse(opcode, content.data[start:end])
 
 
 def scan(path: str | Path, limit: int = CHUNK_LIMIT) -> Scan:

@@ -78,8 +78,7 @@ def test_cut_off_anywhere_all_before_the_cut_is_found(file):
         file.write_bytes(whole[:cut])
         numbers, problems = found(file)
         assert numbers == list(range(len(numbers))) and len(problems) >= 1
-        if b"randbytes" not in whole:
-            assert len(numbers) >= MESSAGES * (cut - 10_000) / len(whole)
+        assert len(numbers) >= MESSAGES * (cut - 10_000) / len(whole)
 
 
 def test_one_flipped_byte_costs_at_most_one_chunk_and_is_seen(file):
@@ -132,9 +131,10 @@ def test_a_chunk_that_unpacks_to_more_than_it_declares_is_not_unpacked_further(t
         writer.finish()
     with Scan(path) as walk:
         chunk = next(record for record in walk.records() if record.opcode == 6)
-        data = bytearray(path.read_bytes())
-        data[chunk.start + 16 : chunk.start + 24] = (1000).to_bytes(8, "little")
-        path.write_bytes(data)
+    data = bytearray(path.read_bytes())
+    data[chunk.start + 16 : chunk.start + 24] = (1000).to_bytes(8, "little")
+    path.write_bytes(data)
+    with Scan(path) as walk:
         content = walk.content(chunk)
         assert len(content.data) == 1000 and content.problem == "it declares 1000 bytes and holds more"
 
