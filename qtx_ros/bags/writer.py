@@ -1,4 +1,4 @@
-"""Writing bags: one rosbag2 directory with one MCAP file, as `ros2 bag info` and `ros2 bag play` read it.
+"""Writing bags: one rosbag2 directory with one or more MCAP files, as `ros2 bag info` and `ros2 bag play` read it.
 
 The directory has a hidden name until it is complete. Chunks are small and flushed in time, so that a crash costs about
 a second; what was flushed before stays readable for MCAP tools.
@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import yaml
-from mcap.writer import CompressionType, Writer
-
+from qtx_ros.bags import lock
+from qtx_ros.bags.mcap_file import McapFile
+from qtx_ros.bags.metadata import File, Topic, as_yaml, describe
 from qtx_ros.errors import QtxError
-
-METADATA_VERSION = 8  # the newest that Humble reads; later distributions read it too
-CHUNK_BYTES = 1 << 20
 
 _INFINITE = {"sec": 9223372036, "nsec": 854775807}
 
@@ -40,51 +38,43 @@ def qos_profile(depth: int = 10, reliable: bool = True, latched: bool = False) -
 
 
 class BagWriter:
-    """Writes `folder/name`. Topics may be added at any time; `close` completes the bag, `abort` deletes it."""
+    """Writes `folder/name`. Topics may be added at any time; `close` completes the bag, `abort` deletes it.
 
-    def __init__(self, folder: str | Path, name: str) -> None:
+    A new file begins when the present one has `split_bytes` or messages of `split_ns`; 0: never. `sync` may be called
+    from another thread.
+    """
+
+    def __init__(self, folder: str | Path, name: str, split_bytes: int = 0, split_ns: int = 0) -> None:
         self.path = Path(folder) / name
-        self._hidden = Path(folder) / f".{name}"
-        if self.path.exists() or self._hidden.exists():
+        self.hidden = Path(folder) / f".{name}"
+        if self.path.exists() or self.hidden.exists():
             raise QtxError(f"{self.path} exists already, an episode is never overwritten")
+        self._split_bytes, self._split_ns = split_bytes, split_ns
+        self._syncing = threading.Lock()
+        self._topics: dict[str, Topic] = {}
+        self._finished: list[File] = []  # the files before the present one
         try:
-            self._hidden.mkdir(parents=True)
-            self._file = open(self._hidden / f"{name}_0.mcap", "wb")
+            self.hidden.mkdir(parents=True)
+            self._lock = lock.hold(self.hidden)
+            self._file = self._next_file()
         except OSError as error:
             raise QtxError(f"cannot write a bag in {folder}: {error.strerror}") from None
-        self._writer = Writer(self._file, chunk_size=CHUNK_BYTES, compression=CompressionType.NONE)
-        self._writer.start(profile="ros2", library="qtx_ros")
-        self._schemas: dict[str, int] = {}
-        self._channels: dict[str, int] = {}
-        self._topics: dict[str, dict] = {}
         self._flushed = time.monotonic()
-        self._first, self._last = 0, 0  # receive time of the first and the last message [ns]
         self.counts: Counter[str] = Counter()  # messages of each topic
         self.bytes = 0
 
     def add_topic(self, topic: str, type: str, definition: str, type_hash: str, qos: Sequence[Mapping]) -> None:
         """Declare a topic: its message type, the type's ros2msg text, its RIHS01 hash, the publishers' QoS."""
-        if topic in self._channels:
-            return
-        if type not in self._schemas:
-            self._schemas[type] = self._writer.register_schema(type, "ros2msg", definition.encode())
-        profiles = _yaml(list(qos)).strip()
-        metadata = {"offered_qos_profiles": profiles, "topic_type_hash": type_hash}
-        self._channels[topic] = self._writer.register_channel(topic, "cdr", self._schemas[type], metadata)
-        self._topics[topic] = {
-            "name": topic,
-            "type": type,
-            "serialization_format": "cdr",
-            "offered_qos_profiles": profiles,
-            "type_description_hash": type_hash,
-        }
+        if topic not in self._topics:
+            self._topics[topic] = Topic(topic, type, definition, type_hash, as_yaml(list(qos)).strip())
+            self._declare(self._topics[topic])
 
     def write(self, topic: str, receive_ns: int, data: bytes, publish_ns: int | None = None) -> None:
         """Append one serialised message of a declared topic."""
+        if self._is_full(receive_ns):
+            self._split()
         published = receive_ns if publish_ns is None else publish_ns
-        self._writer.add_message(self._channels[topic], receive_ns, data, published, self.counts[topic])
-        self._first = receive_ns if not self.counts else min(self._first, receive_ns)
-        self._last = max(self._last, receive_ns)
+        self._file.write(self._channels[topic], receive_ns, data, published, self.counts[topic])
         self.counts[topic] += 1
         self.bytes += len(data)
 
@@ -92,57 +82,90 @@ class BagWriter:
         """Hand everything written to the operating system, at most once in `every` seconds."""
         now = time.monotonic()
         if now - self._flushed >= every:
-            self._writer.flush()
+            self._file.flush()
             self._flushed = now
+
+    def sync(self) -> None:
+        """Wait until the disk has what was flushed. Nothing else waits for it."""
+        with self._syncing:
+            self._file.sync()
+
+    def attach(self, name: str, text: str) -> None:
+        """Put a small file beside the recording."""
+        _write_file(self.hidden / name, text)
 
     def close(self) -> Path:
         """Complete the bag, force it to disk and give it its name; returns its path."""
-        metadata = self._metadata()
-        self._writer.add_metadata("rosbag2", {"serialized_metadata": _yaml(metadata)})  # tells readers the QoS version
-        self._writer.finish()
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        with open(self._hidden / "metadata.yaml", "w", encoding="utf-8") as file:
-            file.write(_yaml({"rosbag2_bagfile_information": metadata}))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(self._hidden, self.path)
+        self._finish_file()
+        metadata = describe(self._topics.values(), self.counts, self._finished)
+        _write_file(self.hidden / "metadata.yaml", as_yaml({"rosbag2_bagfile_information": metadata}))
+        (self.hidden / lock.LOCK_FILE).unlink(missing_ok=True)
+        _sync_folder(self.hidden)
+        os.replace(self.hidden, self.path)
+        _sync_folder(self.path.parent)
+        self._lock.close()
         return self.path
+
+    def release(self) -> None:
+        """Leave the unfinished bag under its hidden name, for others to repair."""
+        with self._syncing:
+            self._file.close()
+        self._lock.close()
 
     def abort(self) -> None:
         """Delete everything written."""
-        self._file.close()
-        shutil.rmtree(self._hidden, ignore_errors=True)
+        self.release()
+        shutil.rmtree(self.hidden, ignore_errors=True)
 
-    def _metadata(self) -> dict:
-        start = {"nanoseconds_since_epoch": self._first}
-        duration = {"nanoseconds": self._last - self._first}
-        total = sum(self.counts.values())
-        name = f"{self.path.name}_0.mcap"
-        topics = [{"topic_metadata": t, "message_count": self.counts[t["name"]]} for t in self._topics.values()]
-        return {
-            "version": METADATA_VERSION,
-            "storage_identifier": "mcap",
-            "duration": duration,
-            "starting_time": start,
-            "message_count": total,
-            "topics_with_message_count": topics,
-            "compression_format": "",
-            "compression_mode": "",
-            "relative_file_paths": [name],
-            "files": [{"path": name, "starting_time": dict(start), "duration": dict(duration), "message_count": total}],
-            "custom_data": {},
-            "ros_distro": os.environ.get("ROS_DISTRO", ""),
-        }
+    # --- files ---
+
+    def _next_file(self) -> McapFile:
+        file = McapFile(self.hidden / f"{self.path.name}_{len(self._finished)}.mcap")
+        self._schemas: dict[str, int] = {}
+        self._channels: dict[str, int] = {}
+        return file
+
+    def _declare(self, topic: Topic) -> None:
+        """Declare a topic in the present file."""
+        if topic.type not in self._schemas:
+            self._schemas[topic.type] = self._file.add_schema(topic.type, topic.definition)
+        metadata = {"offered_qos_profiles": topic.qos, "topic_type_hash": topic.type_hash}
+        self._channels[topic.name] = self._file.add_channel(topic.name, self._schemas[topic.type], metadata)
+
+    def _is_full(self, receive_ns: int) -> bool:
+        """Whether a message received now belongs into the next file."""
+        if not self._file.counts:
+            return False
+        large = self._split_bytes and self._file.size >= self._split_bytes
+        return bool(large or self._split_ns and receive_ns - self._file.first_ns >= self._split_ns)
+
+    def _split(self) -> None:
+        with self._syncing:
+            self._finish_file()
+            self._file = self._next_file()
+        for topic in self._topics.values():
+            self._declare(topic)
+
+    def _finish_file(self) -> None:
+        """Complete the present file and remember what metadata.yaml says of it."""
+        file, counts = self._file, {topic: self._file.counts[number] for topic, number in self._channels.items()}
+        facts = File(file.path.name, file.first_ns, file.last_ns, sum(counts.values()))
+        alone = describe(self._topics.values(), counts, [facts])  # tells who reads only this file the QoS's version
+        file.finish("rosbag2", {"serialized_metadata": as_yaml(alone)})
+        self._finished.append(facts)
 
 
-class _Plain(yaml.SafeDumper):
-    """Writes equal parts out in full: yaml-cpp and rosbag2 do not expect anchors."""
+def _write_file(path: Path, text: str) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
-    def ignore_aliases(self, data) -> bool:
-        return True
 
-
-def _yaml(data) -> str:
-    return yaml.dump(data, Dumper=_Plain, sort_keys=False)
+def _sync_folder(folder: Path) -> None:
+    """Force the names in a folder to disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
