@@ -176,10 +176,7 @@ class Spec:
 
     @classmethod
     def from_json(cls, text: str, where: str = "spec") -> Spec:
-        try:
-            return cls.from_dict(json.loads(text), where)
-        except json.JSONDecodeError as error:
-            raise QtxError(f"{where} is not valid JSON: {error}") from None
+        return cls.from_dict(config.parse_json(text, where), where)
 
     @classmethod
     def load(cls, path: str | Path) -> Spec:
