@@ -9,6 +9,11 @@ POLICY = {
     "threads": Argument(int, "threads of ONNX Runtime; empty: 1"),
     "instruction": Argument(str, "what to do, in words; empty: what the instruction topic says"),
     "max_step": Argument(float, "largest step of a command per tick, as a share of the range; empty: 1.0"),
+    "latch_after": Argument(float, "a fault that lasts longer [s] holds the robot until ~/rearm; empty: 5, 0: never"),
+    "deadman_button": Argument(int, "button of topic joy that must be held for the robot to drive; empty: none"),
+    "low_confidence": Argument(str, "off, hold or slow: what a choice that is not sure does; empty: off"),
+    "min_margin": Argument(float, "sure means: the best two bins differ in Q by at least this"),
+    "max_entropy": Argument(float, "sure means: entropy of the Q-values at most this share of the largest"),
     "autostart": Argument(bool, "configure and activate at start; false: wait for lifecycle transitions", "true"),
 }
 

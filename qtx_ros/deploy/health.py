@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qtx_ros.deploy.safety import NO_INSTRUCTION
-from qtx_ros.deploy.takeover import HUMAN
+from qtx_ros.deploy.guard import is_fault
 
 OK, WARN, ERROR = 0, 1, 2  # levels of diagnostic_msgs/DiagnosticStatus
 RECENT = 256  # decisions that rate and latency are measured over
@@ -86,8 +85,7 @@ class Health:
         """The status now; `active`: the node is meant to drive."""
         level, message = OK, "drives" if active else "not active"
         if active and self.reason:
-            expected = self.reason.startswith((NO_INSTRUCTION, HUMAN))
-            level, message = WARN if expected else ERROR, f"holds: {self.reason}"
+            level, message = ERROR if is_fault(self.reason) else WARN, f"holds: {self.reason}"
         values = {"provider": self._provider, "tick rate [Hz]": f"{self.rate():.2f}"}
         values |= {f"camera to command {name} [ms]": f"{value:.2f}" for name, value in self.latency_ms().items()}
         values |= {"decisions": str(self.decisions), "holds": str(self.holds), "missed ticks": str(self.missed)}

@@ -11,6 +11,7 @@ import numpy as np
 from qtx_ros.data.align import Observation
 from qtx_ros.data.messages import command, targets
 from qtx_ros.deploy import safety
+from qtx_ros.deploy.confidence import Confidence
 from qtx_ros.deploy.policy import Choice, Policy
 from qtx_ros.deploy.senses import Senses
 from qtx_ros.errors import QtxError
@@ -33,12 +34,13 @@ class Pilot:
     meantime: the caller serialises everything but `choose`.
     """
 
-    def __init__(self, policy: Policy, max_step: float = 1.0) -> None:
+    def __init__(self, policy: Policy, max_step: float = 1.0, confidence: Confidence | None = None) -> None:
         self.policy, self.spec, self.max_step = policy, policy.spec, max_step
         self._measured = np.full(len(self.spec.state_names), math.nan)
         self._sent = np.full(len(self.spec.dimensions), math.nan)
         self._latched: np.ndarray | None = None
         self._senses = Senses(self.spec)
+        self._confidence = confidence or Confidence()
 
     def reset(self) -> None:
         """A new episode: forget all frames."""
@@ -62,8 +64,12 @@ class Pilot:
         """The command for a choice, inside limits and step."""
         if not np.isfinite(choice.q).all():
             return self.hold(f"the network's Q-values are {choice.q.tolist()}, expected finite numbers")
+        doubt, step = self._confidence.doubt(choice.q_all), self.max_step
+        if doubt and self._confidence.action == "hold":
+            return self.hold(doubt)
         wanted = targets(self.spec, choice.values, observation.state)
-        self._sent = safety.shape(self.spec, wanted, observation.state, self._sent, self.max_step)
+        step *= self._confidence.slow_step if doubt else 1.0
+        self._sent = safety.shape(self.spec, wanted, observation.state, self._sent, step)
         self._latched = None
         return Command(self._sent, choice)
 

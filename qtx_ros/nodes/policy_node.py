@@ -19,21 +19,17 @@ from qtx_ros.deploy.bundle import bundle_folder, for_robot, load_bundle
 from qtx_ros.deploy.health import Health
 from qtx_ros.deploy.pilot import Command, Pilot
 from qtx_ros.deploy.policy import Choice, Policy
-from qtx_ros.deploy.takeover import HUMAN, Takeover
+from qtx_ros.deploy.takeover import HUMAN
 from qtx_ros.errors import QtxError
 from qtx_ros.nodes import policy_messages as messages
 from qtx_ros.nodes import policy_parameters as parameters
 from qtx_ros.nodes import policy_topics as topics
 from qtx_ros.nodes.connections import Connections
 from qtx_ros.nodes.fields import build
+from qtx_ros.nodes.policy_controls import RELIABLE, Controls
 from qtx_ros.spec import Spec
 
 SUCCESS, FAILURE = ros.TransitionCallbackReturn.SUCCESS, ros.TransitionCallbackReturn.FAILURE
-NEWEST = ros.QoSProfile(depth=1, reliability=ros.ReliabilityPolicy.BEST_EFFORT)
-RECENT = ros.QoSProfile(depth=10, reliability=ros.ReliabilityPolicy.BEST_EFFORT)
-RELIABLE = ros.QoSProfile(depth=10)
-COMMAND = ros.QoSProfile(depth=1)
-LATCHED = ros.QoSProfile(depth=1, durability=ros.DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class PolicyNode(ros.LifecycleNode):
@@ -50,6 +46,7 @@ class PolicyNode(ros.LifecycleNode):
         self._inputs = ros.MutuallyExclusiveCallbackGroup()
         self._watching = ros.MutuallyExclusiveCallbackGroup()
         self._connections = Connections(self, self._inputs)
+        self._controls = Controls(self, self._watching, self._hold_now, self._fault)
         parameters.declare(self)
         self.add_on_set_parameters_callback(self._on_parameters)
 
@@ -72,7 +69,7 @@ class PolicyNode(ros.LifecycleNode):
         """Start to drive at the next tick."""
         with self._lock:
             self.pilot.reset()
-            self._takeover.reset()
+            self._controls.reset()
             self._since = self._latest = self._now()
             self.active = True
         return SUCCESS
@@ -119,9 +116,9 @@ class PolicyNode(ros.LifecycleNode):
             bundle = for_robot(bundle, Spec.load(values.robot))
         policy = Policy(bundle, values.device, values.threads)
         self.spec = policy.spec
-        self.pilot = Pilot(policy, values.max_step)
+        self.pilot = Pilot(policy, values.max_step, values.confidence())
+        self._values = values
         self.instruction = values.instruction
-        self._takeover = Takeover()
         self.aligner, self._ticker = Aligner(self.spec), Ticker(self.spec)
         self.health = Health(policy.provider, self.spec.period_ns)
         # An observation older than this must not move the robot any more.
@@ -132,17 +129,17 @@ class PolicyNode(ros.LifecycleNode):
         spec = self.spec
         for camera in spec.cameras:
             ticks = camera.name == spec.tick
-            self._subscribe(camera, self._on_frame if ticks else self._on_input, NEWEST,
+            self._subscribe(camera, self._on_frame if ticks else self._on_input, topics.NEWEST,
                             self._ticking if ticks else self._inputs)  # fmt: skip
         for stream in spec.states:
-            self._subscribe(stream, self._on_input, RECENT, self._inputs)
-        self._subscribe(spec.instruction, self._on_instruction, LATCHED, self._inputs)
+            self._subscribe(stream, self._on_input, topics.RECENT, self._inputs)
+        self._subscribe(spec.instruction, self._on_instruction, topics.LATCHED, self._inputs)
         to = self._connections
         to.listen("qtx_ros/msg/EpisodeEvent", "episode/event", self._on_episode, RELIABLE)
-        to.listen(spec.intervention.type, spec.intervention.topic, self._on_intervention, RELIABLE)
+        self._controls.connect(spec, self._values.latch_after, self._values.deadman_button, to)
         for stream in spec.commands:
             to.listen(stream.type, stream.topic, functools.partial(self._on_command, stream), RELIABLE)
-        self._commands = [to.publisher(stream.type, stream.topic, COMMAND) for stream in spec.commands]
+        self._commands = [to.publisher(stream.type, stream.topic, topics.COMMAND) for stream in spec.commands]
         self._decisions = to.publisher("qtx_ros/msg/Decision", "~/decision", RELIABLE)
         self._diagnostics = to.publisher("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics", RELIABLE)
         period = spec.period_ns / 1e9
@@ -180,17 +177,17 @@ class PolicyNode(ros.LifecycleNode):
         if msg.event == msg.START:
             self.pilot.reset()
 
-    def _on_intervention(self, msg) -> None:
-        self._takeover.hear(bool(msg.data), self._now())
-
     def _on_command(self, stream, msg) -> None:
         """Somebody commands the robot; while a human drives it is not this node."""
         with self._lock:
-            if self._takeover.human(self._now()):
+            if self._controls.human(self._now()):
                 self.pilot.witness(stream, msg)
 
     def _on_parameters(self, changes):
         for change in changes:
+            if self._connections and change.name in parameters.DESCRIPTIONS and change.name not in parameters.LIVE:
+                reason = f"{change.name} is read when the node is configured: clean it up first"
+                return ros.SetParametersResult(successful=False, reason=reason)
             if change.name == "instruction":
                 self.instruction = change.value
             elif change.name == "max_step" and hasattr(self, "pilot"):
@@ -207,15 +204,16 @@ class PolicyNode(ros.LifecycleNode):
             back = self._set_back(now)
             self.health.tick(now)
             observation = self._observe(now)
-            reason = "; ".join(filter(None, (back, self._takeover.lost(now), self.pilot.judge(observation))))
-            if self._takeover.human(now):
+            fault = "; ".join(filter(None, (back, self.pilot.judge(observation))))
+            if self._controls.human(now):
                 self._publish(self.pilot.stand_by(HUMAN), now, observation)
                 return
         choice = None
-        if not reason:
-            choice, reason = self._choose(observation)
+        if not fault and not self._controls.blocked(now):
+            choice, fault = self._choose(observation)
         with self._lock:
-            if self.active and not self._takeover.human(self._now()):
+            if self.active and not self._controls.human(self._now()):
+                reason = self._controls.reason(fault, now)
                 command = self.pilot.hold(reason) if reason else self.pilot.settle(observation, choice)
                 self._publish(command, now, observation)
 
@@ -242,13 +240,24 @@ class PolicyNode(ros.LifecycleNode):
             now = self._now()
             back = self._set_back(now)
             silence = now - max(self._since, self.health.last_tick_ns)
-            if self._takeover.human(now) or (silence <= self._patience and not back):
+            if self._controls.human(now) or (silence <= self._patience and not back):
                 return
             observation = self._observe(now)
             reason = back or self.pilot.judge(observation) or f"no tick for {silence / 1e6:.0f} ms"
             if self._choosing and not back:
                 reason = f"the network has not answered for {silence / 1e6:.0f} ms"
-            self._publish(self.pilot.hold(reason), now, observation)
+            self._publish(self.pilot.hold(self._controls.reason(reason, now)), now, observation)
+
+    def _hold_now(self) -> None:
+        """Somebody stopped the robot: the next tick would be too late."""
+        with self._lock:
+            if self.active:
+                self._publish(self.pilot.hold(self._controls.reason("", self._now())), self._now())
+
+    def _fault(self) -> str:
+        """What is wrong with the inputs at this moment."""
+        with self._lock:
+            return self.pilot.judge(self._observe(self._now())) if self.active else ""
 
     def _set_back(self, now: int) -> str:
         """A sentence when the clock was set back since the last look; the watchdog then counts from `now`."""

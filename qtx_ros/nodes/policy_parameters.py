@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qtx_ros import ros
+from qtx_ros.deploy.confidence import ACTIONS, Confidence
+from qtx_ros.errors import QtxError
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,19 @@ class Values:
     threads: int = 1
     instruction: str = ""
     max_step: float = 1.0
+    latch_after: float = 5.0
+    deadman_button: int = -1
+    low_confidence: str = "off"
+    min_margin: float = 0.0
+    max_entropy: float = 1.0
+    slow_step: float = 0.2
     autostart: bool = True
+
+    def confidence(self) -> Confidence:
+        """What to do with a choice that the network is not sure of."""
+        if self.low_confidence not in ACTIONS:
+            raise QtxError(f"low_confidence is {self.low_confidence!r}, expected one of {', '.join(ACTIONS)}")
+        return Confidence(self.low_confidence, self.min_margin, self.max_entropy, self.slow_step)
 
 
 DESCRIPTIONS = {
@@ -27,9 +41,20 @@ DESCRIPTIONS = {
     "threads": "threads of ONNX Runtime, 0: it chooses (read when configured)",
     "instruction": "what to do, in words; empty: what the instruction topic says",
     "max_step": "largest step of a command per tick, as a share of the dimension's range high − low",
+    "latch_after": "a fault that lasts longer [s] holds the robot until ~/rearm; 0: never (read when configured)",
+    "deadman_button": "button of topic joy that must be held for the robot to drive; -1: none (read when configured)",
+    "low_confidence": "off, hold or slow: what a choice that is not sure does (read when configured)",
+    "min_margin": "sure means: the best two bins of each dimension differ in Q by at least this (read when configured)",
+    "max_entropy": "sure means: entropy of the Q-values at most this share of the largest (read when configured)",
+    "slow_step": "slow: the step per tick, as a share of the one allowed (read when configured)",
     "autostart": "configure and activate when the node starts",
 }
+LIVE = ("instruction", "max_step")  # may change while the node is configured
 RANGES = {
+    "latch_after": {"floating_point_range": [ros.FloatingPointRange(from_value=0.0, to_value=3600.0, step=0.0)]},
+    "deadman_button": {"integer_range": [ros.IntegerRange(from_value=-1, to_value=63, step=1)]},
+    "max_entropy": {"floating_point_range": [ros.FloatingPointRange(from_value=0.0, to_value=1.0, step=0.0)]},
+    "slow_step": {"floating_point_range": [ros.FloatingPointRange(from_value=0.001, to_value=1.0, step=0.0)]},
     "threads": {"integer_range": [ros.IntegerRange(from_value=0, to_value=256, step=1)]},
     "max_step": {"floating_point_range": [ros.FloatingPointRange(from_value=0.001, to_value=1.0, step=0.0)]},
 }

@@ -1,4 +1,4 @@
-"""Why an input stays silent, as far as the ROS graph knows: nobody publishes it, or somebody does it otherwise."""
+"""The policy's topics: their quality of service, and why an input stays silent, as far as the ROS graph knows."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Any
 from qtx_ros import ros
 from qtx_ros.deploy.safety import NO_INSTRUCTION
 from qtx_ros.spec import Spec
+
+NEWEST = ros.QoSProfile(depth=1, reliability=ros.ReliabilityPolicy.BEST_EFFORT)  # cameras
+RECENT = ros.QoSProfile(depth=10, reliability=ros.ReliabilityPolicy.BEST_EFFORT)  # states
+COMMAND = ros.QoSProfile(depth=1)
+LATCHED = ros.QoSProfile(depth=1, durability=ros.DurabilityPolicy.TRANSIENT_LOCAL)  # instruction
 
 
 def explain(node, spec: Spec, qos: dict[str, Any], reason: str) -> str:

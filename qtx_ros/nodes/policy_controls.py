@@ -1,0 +1,87 @@
+"""What people say to a running policy: emergency stop, re-arm, dead-man's button, takeover."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qtx_ros import ros
+from qtx_ros.deploy.guard import Deadman, Guard
+from qtx_ros.deploy.takeover import Takeover
+from qtx_ros.nodes.connections import Connections
+from qtx_ros.spec import Spec
+
+RELIABLE = ros.QoSProfile(depth=10)
+
+
+class Controls:
+    """Listens for a node; `emergency_stop`, `~/stop` and `~/rearm` work from its start to its end.
+
+    `stopped()` is called at every emergency stop, `fault()` tells what is wrong at this moment.
+    """
+
+    def __init__(self, node: ros.Node, group: Any, stopped: Callable[[], None], fault: Callable[[], str]) -> None:
+        self._node, self._stopped, self._fault = node, stopped, fault
+        self.guard, self.takeover, self._deadman = Guard(), Takeover(), None
+        trigger = ros.service("std_srvs/srv/Trigger")
+        node.create_subscription(
+            ros.message("std_msgs/msg/Bool"), "emergency_stop", self._on_stop, RELIABLE, callback_group=group
+        )
+        node.create_service(trigger, "~/stop", self._on_stop_service, callback_group=group)
+        node.create_service(trigger, "~/rearm", self._on_rearm, callback_group=group)
+
+    def connect(self, spec: Spec, latch_after: float, deadman_button: int, to: Connections) -> None:
+        """Listen to what depends on the robot: the intervention topic, and the joystick if it has a dead-man button."""
+        self.guard.latch_after = latch_after
+        self._deadman = Deadman() if deadman_button >= 0 else None
+        self.reset()
+        to.listen(spec.intervention.type, spec.intervention.topic, self._on_intervention, RELIABLE)
+        if self._deadman is not None:
+            to.listen("sensor_msgs/msg/Joy", "joy", lambda msg: self._on_joy(msg, deadman_button), RELIABLE)
+
+    def reset(self) -> None:
+        """The node begins to drive: nobody has taken over. What is latched stays."""
+        self.takeover.reset()
+        self.guard.rest()
+
+    def human(self, now_ns: int) -> bool:
+        """Whether a human drives."""
+        return self.takeover.human(now_ns)
+
+    def blocked(self, now_ns: int) -> bool:
+        """Whether the robot must hold whatever its inputs say."""
+        return bool(self.guard.latched or self.takeover.lost(now_ns) or self._released(now_ns))
+
+    def reason(self, fault: str, now_ns: int) -> str:
+        """Why the robot must hold: `fault`, what people say, and what is latched. Empty: it may drive. Once a tick."""
+        fault = "; ".join(filter(None, (self.takeover.lost(now_ns), fault)))
+        return "; ".join(filter(None, (self.guard.reason(fault, now_ns), self._released(now_ns))))
+
+    def _released(self, now_ns: int) -> str:
+        return self._deadman.reason(now_ns) if self._deadman else ""
+
+    def _now(self) -> int:
+        return self._node.get_clock().now().nanoseconds
+
+    def _on_stop(self, msg: Any) -> None:
+        self.guard.press(bool(msg.data), "topic 'emergency_stop'")
+        if msg.data:
+            self._stopped()
+
+    def _on_stop_service(self, _request: Any, response: Any) -> Any:
+        self.guard.stop("service ~/stop")
+        self._stopped()
+        response.success, response.message = True, "the robot is held until ~/rearm"
+        return response
+
+    def _on_rearm(self, _request: Any, response: Any) -> Any:
+        refused = self.guard.rearm(self._fault())
+        response.success, response.message = not refused, refused or "armed"
+        self._node.get_logger().warning(f"re-arming: {response.message}")
+        return response
+
+    def _on_intervention(self, msg: Any) -> None:
+        self.takeover.hear(bool(msg.data), self._now())
+
+    def _on_joy(self, msg: Any, button: int) -> None:
+        self._deadman.hear(button < len(msg.buttons) and bool(msg.buttons[button]), self._now())
