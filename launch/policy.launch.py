@@ -1,4 +1,4 @@
-"""The policy node: `ros2 launch qtx_ros policy.launch.py bundle:=/path/to/bundle robot:=/path/to/robot.yaml`."""
+"""The policy node and the watchdog that holds the robot should it die: `ros2 launch qtx_ros policy.launch.py bundle:=/path/to/bundle robot:=/path/to/robot.yaml`."""
 
 from qtx_ros.launching import Argument, description
 
@@ -18,5 +18,8 @@ POLICY = {
 }
 
 
+WATCHDOG = {name: POLICY[name] for name in ("bundle", "robot")}
+
+
 def generate_launch_description():
-    return description({"policy": POLICY})
+    return description({"policy": POLICY, "watchdog": WATCHDOG})

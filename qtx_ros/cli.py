@@ -20,6 +20,7 @@ VERBS = {
     "export": ("qtx_ros.learn.export", "export a trained policy to an ONNX bundle"),
     "evaluate": ("qtx_ros.sim.evaluate", "measure a bundle's success on the simulated robot, in process"),
     "policy": ("qtx_ros.nodes.policy", "run the policy node: frames and joint states in, joint commands out"),
+    "watchdog": ("qtx_ros.nodes.watchdog", "hold the robot when the policy's process dies or hangs"),
     "demo": ("qtx_ros.nodes.demo", "simulated robot, policy and recorder together over ROS 2 topics"),
     "bench": ("qtx_ros.bench", "measure speed: tick, wire, convert, loader, train"),
 }

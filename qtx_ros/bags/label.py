@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reward", type=float, help="of the last step, instead of 1 for a success and 0 for a failure")
     parser.add_argument("--end", choices=ENDS, help="whether the episode ended by itself or was cut")
     parser.add_argument("--instruction", metavar="TEXT", help="what the robot was told to do")
-    parser.add_argument("--comment", metavar="TEXT")
+    parser.add_argument("--comment", metavar="TEXT", help="for humans")
     parser.add_argument(
         "--intervention", dest="interventions", type=float, nargs=2, action="append", metavar=("FROM", "TO"),
         help="a human drove [s since the start of the episode]; may be given several times",

@@ -45,9 +45,13 @@ class RobotLink:
         return np.concatenate([values for _, values in rows]) if rows else np.zeros(0)
 
     def send(self, command: np.ndarray) -> None:
-        """Publish an absolute command, float [D] in the order of `spec.dimensions`, to be reached within one period."""
+        """Publish an absolute command, float [D] in the order of `spec.dimensions`, to be reached within one period.
+
+        A topic with a value that is not finite (unknown) gets nothing.
+        """
         first = 0
         for stream, publisher in zip(self.spec.commands, self._publishers, strict=True):
             values = command[first : first + len(stream.dimensions)]
-            publisher.publish(build(*messages.command_fields(stream, values, 0, self.spec.period_ns)))
+            if np.isfinite(values).all():
+                publisher.publish(build(*messages.command_fields(stream, values, 0, self.spec.period_ns)))
             first += len(stream.dimensions)
