@@ -15,6 +15,7 @@ from qtx_ros.bags.marks import Mark
 from qtx_ros.data import messages
 from qtx_ros.data.align import Aligner, Observation, Outcome, Ticker, clock_problem
 from qtx_ros.data.episode import Columns, EpisodeWriter
+from qtx_ros.data.timing import timing
 from qtx_ros.errors import QtxError
 from qtx_ros.spec import Spec
 
@@ -50,6 +51,7 @@ class EpisodeBuilder:
         self._steps: list[_Step] = []
         self._skipped: tuple[str, ...] = ()  # problems of the newest step before the first valid one
         self._offsets: dict[str, list[int]] = defaultdict(list)
+        self._received: dict[str, list[int]] = defaultdict(list)
         self._end = 0
         self.instruction = ""  # the last one heard
 
@@ -60,6 +62,7 @@ class EpisodeBuilder:
         stamp = messages.stamp_ns(msg)
         self._ticker.push(topic, receive_ns, stamp)
         self._end = receive_ns
+        self._received[topic].append(receive_ns)
         if topic == self.spec.instruction.topic:
             self.instruction = str(msg.data)
         elif stamp is not None:
@@ -116,7 +119,8 @@ class EpisodeBuilder:
             steps.pop()
         if not steps:
             raise QtxError(f"no valid step: {'; '.join(self._skipped) or 'the required topics never came together'}")
-        return self._columns(steps, facts["label"], mark), {**facts, "invalid": count_alike(s.problems for s in steps)}
+        facts |= {"invalid": count_alike(s.problems for s in steps), **timing(self._received, self._offsets)}
+        return self._columns(steps, facts["label"], mark), facts
 
     def _check_clocks(self) -> None:
         for stream in (*self.spec.cameras, *self.spec.states, self.spec.events):

@@ -3,259 +3,244 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import multiprocessing
+import json
 import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 
-import cv2
 from tqdm import tqdm
 
 from qtx_ros.bags.labels import LABELS
-from qtx_ros.bags.marks import Mark
-from qtx_ros.bags.reader import STORAGES, Bag, content_hash, open_bag
-from qtx_ros.data.build import EpisodeBuilder, clipped
-from qtx_ros.data.dataset import read_index, write_index
-from qtx_ros.data.episode import CODECS, EpisodeWriter, read_json
+from qtx_ros.bags.reader import open_bag
+from qtx_ros.data import cluster
+from qtx_ros.data.conversion import Options, Row, Task, clean, convert_bag
+from qtx_ros.data.episode import CODECS
+from qtx_ros.data.index import INDEX, make_index
+from qtx_ros.data.ledger import HELD, Ledger
+from qtx_ros.data.storage import find_bags, is_url, local_bag, stamps
+from qtx_ros.data.store import LocalStore, RemoteStore, open_store
+from qtx_ros.data.summary import table
 from qtx_ros.errors import QtxError
 from qtx_ros.spec import Spec
 
-RULES = 2  # version of the conversion rules: a change converts everything anew
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a conversion depends on besides the bag. `instruction` and `label` fill in what a bag does not say."""
-
-    out: Path
-    spec: Spec
-    any_contract: bool = False  # the robot description was given, whatever the bags were recorded with
-    instruction: str = ""
-    label: str = ""
-    codec: str = "jpeg"
-    accept_flawed: bool = False  # use recordings that broke their robot's limits
-
-    def key(self, source: str, mark: Mark) -> dict:
-        """Equal keys: converting again would give the same episode."""
-        mine = {"instruction": self.instruction, "label": self.label, "codec": self.codec, "rules": RULES}
-        return {"sha256": source, "mark": mark.episode, "spec_digest": self.spec.digest(), **mine}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the summary."""
-
-    bag: str
-    status: str  # converted, unchanged, discarded, failed
-    reason: str = ""
-    episode: str = ""
-    label: str = ""
-    steps: int = 0
-    invalid: int = 0
-    clipped: float = 0.0  # share of steps with an action outside the bins
-    recorded: float = 0.0  # [s]
-    took: float = 0.0  # [s]
-    problems: dict = field(default_factory=dict)
+INDEX_EVERY = 5.0  # [s] between two versions of dataset.json while bags are converted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bags", nargs="+", metavar="BAG", help="bag directory or file, or a folder of bags")
-    parser.add_argument("-o", "--out", required=True, metavar="DATASET", help="folder of the training set")
-    parser.add_argument("--robot", help="robot description (YAML or shipped name); default: the contract in the bag")
-    parser.add_argument("--instruction", default="", help="for bags that hold none")
-    parser.add_argument("--label", default="", choices=["", *LABELS], help="for bags that hold none")
-    parser.add_argument("--accept-flawed", action="store_true", help="use recordings that broke their robot's limits")
-    parser.add_argument("--codec", default="jpeg", choices=CODECS, help="how frames are stored (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=0, help="processes (default: one for each core)")
+    add = parser.add_argument
+    add("bags", nargs="+", metavar="BAG", help="bag directory or file, or a folder of bags; also s3://bucket/prefix")
+    add("-o", "--out", required=True, metavar="DATASET", help="folder of the training set; also s3://bucket/prefix")
+    add("--robot", help="robot description (YAML or shipped name); default: the contract in the bag")
+    add("--instruction", default="", help="for bags that hold none")
+    add("--label", default="", choices=["", *LABELS], help="for bags that hold none")
+    add("--accept-flawed", action="store_true", help="use recordings that broke their robot's limits")
+    add("--codec", default="jpeg", choices=CODECS, help="how frames are stored (default: %(default)s)")
+    add("--workers", "-j", type=int, help="processes (default: one for each core)")
+    add("--jobs", type=int, dest="workers", help=argparse.SUPPRESS)
+    add("--ray", nargs="?", const=cluster.LOCAL, metavar="ADDRESS", help="on a Ray cluster; without address: one here")
+    add("--bag-timeout", type=float, metavar="SECONDS", help="give up a bag that takes longer (default: never)")
+    add("--prune", action="store_true", help="remove episodes of the set that come from none of the given bags")
+    add("--json", metavar="FILE", help="write the summary as JSON, too")
+    add("--no-report", action="store_true", help="do not write report.html")
 
 
 def main(args: argparse.Namespace) -> int:
+    if args.workers is not None and args.workers < 1:
+        raise QtxError(f"--workers is {args.workers}, expected at least 1")
     bags = find_bags(args.bags)
-    out = Path(args.out)
-    spec = _spec(args.robot, out, bags)
-    options = Options(out, spec, args.robot is not None, args.instruction, args.label, args.codec, args.accept_flawed)
-    rows = convert(bags, options, args.jobs or os.cpu_count() or 1)
+    spec = _spec(args.robot, open_store(args.out), bags)
+    given = args.robot is not None
+    options = Options(args.out, spec, given, args.instruction, args.label, args.codec, args.accept_flawed)
+    workers = args.workers or os.cpu_count() or 1
+    rows = convert(bags, options, workers, ray=args.ray, timeout=args.bag_timeout, prune=args.prune)
+    digest = read_index(open_store(args.out))["sha256"]
     print(table(rows))
+    print(f"digest of the set: {digest}")
+    if args.json:
+        Path(args.json).write_text(json.dumps({"sha256": digest, "rows": [asdict(row) for row in rows]}, indent=1))
+    if not args.no_report and not is_url(args.out) and any(row.status in HELD for row in rows):
+        _report(Path(args.out), rows)
     return int(any(row.status == "failed" for row in rows))
 
 
-def convert(bags: Sequence[Path], options: Options, jobs: int = 1) -> list[Row]:
-    """Convert bags into `options.out`, which may hold episodes already; returns a row for each episode or bag."""
-    out = options.out
-    out.mkdir(parents=True, exist_ok=True)
-    if (out / "dataset.json").exists() and read_index(out)[0].digest() != options.spec.digest():
-        raise QtxError(f"{out} was converted for another robot description, choose another folder")
-    write_index(out, options.spec)
-    rows: list[Row] = []
-    with tqdm(total=len(bags), unit="bag", desc="convert", disable=None) as bar:
-        for new in _each(bags, options, jobs):
-            rows += new
-            write_index(out, options.spec)
-            bar.update()
-    return rows
-
-
-def _each(bags: Sequence[Path], options: Options, jobs: int) -> Iterator[list[Row]]:
-    names = _names(bags)
-    if min(jobs, len(bags)) < 2:
-        yield from map(convert_bag, bags, names, [options] * len(bags))
+def _report(out: Path, rows: Sequence[Row]) -> None:
+    try:
+        from qtx_ros.data.report import write_report
+    except ImportError:
         return
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(bags)), spawn, cv2.setNumThreads, (1,)) as pool:
-        yield from pool.map(convert_bag, bags, names, [options] * len(bags))
+    print(f"look before you train: {write_report(out, rows)}")
 
 
-def convert_bag(path: Path, name: str, options: Options) -> list[Row]:
-    """Convert every episode of one bag to episodes called `name`, or `name.episode` if it holds several."""
-    rows = []
+def convert(
+    bags: Sequence[str | Path],
+    options: Options,
+    workers: int = 0,
+    ray: str | None = None,
+    timeout: float | None = None,
+    prune: bool = False,
+) -> list[Row]:
+    """Convert bags into `options.out`, which may hold episodes already; returns a row for each episode or bag.
+
+    `workers`: processes; 0: in this one. `ray`: address of a Ray cluster to use instead. `timeout`: of one bag [s].
+    `prune`: remove the episodes that come from none of the bags.
+    """
+    run = _Run([str(bag) for bag in bags], options)
+    with run.store.alone():
+        run.begin()
+        try:
+            with closing(_map(run.tasks, workers, ray, timeout)) as results:
+                run.take(results)
+            if prune:
+                run.prune()
+        finally:
+            run.end()
+    return run.rows()
+
+
+def _map(tasks: Sequence[Task], workers: int, ray: str | None, timeout: float | None) -> cluster.Results:
+    if not tasks:
+        yield from ()
+    elif ray is not None:
+        yield from cluster.on_ray(convert_bag, tasks, ray, workers or None, timeout)
+    elif workers:
+        yield from cluster.in_processes(convert_bag, tasks, workers, timeout)
+    else:
+        yield from enumerate(map(convert_bag, tasks))
+
+
+class _Run:
+    """One conversion of many bags: what is to do, what came of it, and what the set says of itself meanwhile."""
+
+    def __init__(self, bags: Sequence[str], options: Options) -> None:
+        self.bags, self.options = bags, options
+        self.store: LocalStore | RemoteStore = open_store(options.out)
+        self.tasks: list[Task] = []
+        self._rows: dict[str, list[Row]] = {}
+        self._digest = options.digest()
+        self._index_due = 0.0
+
+    def begin(self) -> None:
+        """Find out which bags there is something to do for. QtxError if the set is another robot's."""
+        index = read_index(self.store)
+        if index and Spec.from_dict(index["spec"]).digest() != self.options.spec.digest():
+            raise QtxError(f"{self.store} was converted for another robot description, choose another folder")
+        self.ledger = Ledger(self.store)
+        self._stamps = dict(zip(self.bags, stamps(self.bags), strict=True))
+        hashes = self.store.hashes()
+        for bag, name in zip(self.bags, self._names(), strict=True):
+            entry = self.ledger.get(bag)
+            if entry and entry.still_holds(self._stamps[bag], self._digest, hashes):
+                self._rows[bag] = entry.rows_again()
+            else:
+                self.tasks.append(Task(bag, name, self.options, entry.episodes if entry else ()))
+        if not index:
+            self._write_index()
+
+    def _names(self) -> list[str]:
+        """What each bag's episodes are called: as before, else after the bag."""
+        entries = [self.ledger.get(bag) for bag in self.bags]
+        names = [entry.name if entry else new for entry, new in zip(entries, names_of(self.bags), strict=True)]
+        return list(_numbered(names))
+
+    def take(self, results: cluster.Results) -> None:
+        """Note the rows of every bag as they come."""
+        began, recorded = time.perf_counter(), 0.0
+        with tqdm(total=len(self.tasks), unit="bag", desc="convert", disable=None) as bar:
+            for number, result in results:
+                rows = self._note(self.tasks[number], result)
+                recorded += sum(row.recorded for row in rows if row.status == "converted")
+                bar.set_postfix_str(f"{recorded / (time.perf_counter() - began):.0f} x real time", refresh=False)
+                bar.update()
+                if time.perf_counter() > self._index_due:
+                    self._write_index()
+
+    def _note(self, task: Task, result: list[Row] | cluster.Lost) -> list[Row]:
+        lost = isinstance(result, cluster.Lost)
+        rows = [Row(task.bag, "failed", f"{task.bag}: {result.reason}")] if lost else result
+        self._rows[task.bag] = rows
+        self.ledger.note(task.bag, self._stamps[task.bag], self._digest, task.name, rows)
+        for name in set(task.owned) - set(self.ledger.get(task.bag).episodes):
+            self.store.remove(name)
+        return rows
+
+    def prune(self) -> None:
+        """Remove every episode that is none of these bags'."""
+        ours = {name for bag in self.bags for name in self.ledger.get(bag).episodes}
+        for name in set(self.store.hashes()) - ours:
+            self.store.remove(name)
+
+    def end(self) -> None:
+        """Leave nothing half-written, and a true index."""
+        self.store.sweep()
+        self._write_index()
+
+    def _write_index(self) -> None:
+        """The index and the ledger; seldom enough to cost nothing."""
+        began = time.perf_counter()
+        index = make_index(self.options.spec, self.store.hashes())
+        self.store.write(INDEX, json.dumps(index, indent=1).encode())
+        self.ledger.write()
+        now = time.perf_counter()
+        self._index_due = now + max(INDEX_EVERY, 20 * (now - began))
+
+    def rows(self) -> list[Row]:
+        """All rows, in the order of the bags."""
+        return [row for bag in self.bags for row in self._rows.get(bag, ())]
+
+
+def read_index(store: LocalStore | RemoteStore) -> dict:
+    """What `dataset.json` says; empty if there is none. QtxError if it is none."""
     try:
-        source = content_hash(path)
-        with open_bag(path) as bag:
-            marks = bag.marks() or [Mark()]
-            for mark in marks:
-                try:
-                    episode = name if len(marks) == 1 else f"{name}.{_clean(mark.episode)}"
-                    rows.append(_convert_episode(bag, mark, episode, source, options))
-                except QtxError as error:
-                    rows.append(Row(str(path), "failed", str(error), mark.episode))
-    except (QtxError, OSError) as error:
-        rows.append(Row(str(path), "failed", str(error)))
-    return rows
+        index = json.loads(store.read(INDEX) or "{}")
+    except ValueError as error:
+        raise QtxError(f"{store}/{INDEX} is not valid JSON: {error}") from None
+    if not isinstance(index, dict) or index and not isinstance(index.get("spec"), dict):
+        raise QtxError(f"{store}/{INDEX} is not the index of a training set")
+    return index
 
 
-def _convert_episode(bag: Bag, mark: Mark, name: str, source: str, options: Options) -> Row:
-    started = time.perf_counter()
-    name = _free(options.out, name, bag.path, source)
-    key = options.key(source, mark)
-    mark = replace(mark, label=mark.label or options.label)
-    if mark.label == "discard":
-        shutil.rmtree(options.out / name, ignore_errors=True)
-        return Row(str(bag.path), "discarded", episode=name, label=mark.label)
-    if not mark.accepted and not options.accept_flawed:
-        broken = "; ".join(mark.problems)
-        raise QtxError(f"{bag.path} broke its robot's limits: {broken}; use it with qtx label --accept")
-    if mark.contract and not options.any_contract and Spec.from_json(mark.contract).digest() != options.spec.digest():
-        raise QtxError(f"{bag.path} was recorded with another robot description, name one with --robot")
-    done = options.out / name / "manifest.json"
-    if done.exists() and (manifest := read_json(done)).get("source", {}).get("key") == key:
-        return _row(bag, name, manifest, "unchanged", time.perf_counter() - started)
-    writer = EpisodeWriter(options.out, name, options.spec, options.codec)
-    try:
-        builder = EpisodeBuilder(options.spec, writer)
-        for topic, receive_ns, msg in bag.messages(options.spec, mark):
-            builder.push(topic, receive_ns, msg)
-        columns, facts = builder.finish(mark)
-    except BaseException:
-        writer.abort()
-        raise
-    facts["instruction"] = mark.instruction or builder.instruction or options.instruction
-    facts["clipped"] = clipped(options.spec, columns)
-    facts["source"] = {"bag": str(bag.path.resolve()), "key": key, "comment": mark.comment}
-    manifest = writer.finish(columns, facts)
-    return _row(bag, name, manifest, "converted", time.perf_counter() - started, columns.tick)
+def names_of(bags: Sequence[str]) -> list[str]:
+    """A name for each bag: its own; with the folders' names before it where bags have one name."""
+    paths = [bag.split("://")[-1] if is_url(bag) else str(Path(bag).resolve()) for bag in bags]
+    parts = [path.strip("/").split("/") for path in paths]
+    for part in parts:
+        part[-1] = part[-1].removesuffix(".mcap").removesuffix(".db3")
+    lengths = [1] * len(bags)
+    names = [clean(part[-1]) for part in parts]
+    while True:
+        twice = {name for name, count in Counter(names).items() if count > 1}
+        longer = [i for i, name in enumerate(names) if name in twice and lengths[i] < len(parts[i])]
+        if not longer:
+            return list(_numbered(names))
+        for i in longer:
+            lengths[i] += 1
+            names[i] = clean("_".join(parts[i][-lengths[i] :]))
 
 
-def _row(bag: Bag, name: str, manifest: dict, status: str, took: float, ticks=()) -> Row:
-    return Row(
-        bag=str(bag.path),
-        status=status,
-        episode=name,
-        label=manifest["label"],
-        steps=manifest["steps"],
-        invalid=manifest["steps"] - manifest["valid_steps"],
-        clipped=manifest["clipped"],
-        recorded=(ticks[-1] - ticks[0]) / 1e9 if len(ticks) else 0.0,
-        took=took,
-        problems=manifest["invalid"],
-    )
+def _numbered(names: Sequence[str]) -> Iterator[str]:
+    """The names, the second of a kind with a number."""
+    seen: Counter[str] = Counter()
+    for name in names:
+        seen[name] += 1
+        yield name if seen[name] == 1 else f"{name}-{seen[name]}"
 
 
-def _names(bags: Sequence[Path]) -> list[str]:
-    """A name for each bag: its own; with its folder's name before it where two bags have one name."""
-    own = [_clean(bag.resolve().name if bag.is_dir() else bag.stem) for bag in bags]
-    longer = [_clean(f"{bag.resolve().parent.name}_{name}") for bag, name in zip(bags, own, strict=True)]
-    names = [long if Counter(own)[name] > 1 else name for name, long in zip(own, longer, strict=True)]
-    return [f"{n}-{_short(bag)}" if Counter(names)[n] > 1 else n for n, bag in zip(names, bags, strict=True)]
-
-
-def _free(out: Path, name: str, bag: Path, source: str) -> str:
-    """The name, or a longer one if the training set has an episode of that name from another bag."""
-    path = out / name / "manifest.json"
-    if not path.exists():
-        return name
-    other = read_json(path).get("source", {})
-    ours = other.get("bag") == str(bag.resolve()) or other.get("key", {}).get("sha256") == source
-    return name if ours else f"{name}-{_short(bag)}"
-
-
-def _clean(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name).lstrip(".") or "episode"
-
-
-def _short(bag: Path) -> str:
-    return hashlib.sha256(str(bag.resolve()).encode()).hexdigest()[:8]
-
-
-def find_bags(paths: Sequence[str | Path]) -> list[Path]:
-    """The bags meant by the given paths: each a bag, or a folder whose direct subfolders and files are bags."""
-    bags: list[Path] = []
-    for path in map(Path, paths):
-        if not path.exists():
-            raise QtxError(f"there is no bag {path}")
-        found = [path] if path.is_file() or _is_bag(path) else [p for p in sorted(path.iterdir()) if _is_bag(p)]
-        if not found:
-            raise QtxError(f"{path} is not a bag and holds none")
-        bags += found
-    return list(dict.fromkeys(bags))
-
-
-def _is_bag(path: Path) -> bool:
-    if path.name.startswith("."):
-        return False
-    if path.is_file():
-        return path.suffix in STORAGES
-    return (path / "metadata.yaml").exists() or any((path / f"{path.name}_0{end}").exists() for end in STORAGES)
-
-
-def _spec(robot: str | None, out: Path, bags: Sequence[Path]) -> Spec:
+def _spec(robot: str | None, store: LocalStore | RemoteStore, bags: Sequence[str]) -> Spec:
     """The robot description: the one named, that of the existing training set, or the contract in a bag."""
     if robot is not None:
         return Spec.load(robot)
-    if (out / "dataset.json").exists():
-        return read_index(out)[0]
-    for path in bags:
+    if index := read_index(store):
+        return Spec.from_dict(index["spec"], f"{store}/{INDEX}")
+    for bag in bags:
         try:
-            with open_bag(path) as bag:
-                contracts = [mark.contract for mark in bag.marks() if mark.contract]
+            with local_bag(bag) as path, open_bag(path) as opened:
+                contracts = [mark.contract for mark in opened.marks() if mark.contract]
         except QtxError:
             continue
         if contracts:
-            return Spec.from_json(contracts[0], f"the contract in {path}")
+            return Spec.from_json(contracts[0], f"the contract in {bag}")
     raise QtxError(f"none of {len(bags)} bags holds a robot's contract, name the robot's YAML with --robot")
-
-
-def table(rows: Sequence[Row]) -> str:
-    """The summary: a line for each episode or bag, a total, and the reasons for what failed or is invalid."""
-    lines = [f"{'episode':32} {'status':10} {'label':8} {'steps':>6} {'invalid':>7} {'clipped':>7} {'× real time':>11}"]
-    for row in rows:
-        speed = f"{row.recorded / row.took:.0f}" if row.status == "converted" and row.took else ""
-        name = (row.episode or Path(row.bag).name)[-32:]
-        numbers = f"{row.steps:6} {row.invalid:7} {row.clipped:7.1%}" if row.steps else f"{'':6} {'':7} {'':7}"
-        lines.append(f"{name:32} {row.status:10} {row.label:8} {numbers} {speed:>11}")
-    done = [row for row in rows if row.steps]
-    steps, invalid = sum(row.steps for row in done), sum(row.invalid for row in done)
-    lines.append(f"{len(done)} episodes, {steps} steps, {invalid} invalid, {steps - invalid} usable")
-    lines += [f"failed: {row.bag}: {row.reason}" for row in rows if row.status == "failed"]
-    problems: dict[str, int] = {}
-    for row in done:
-        for sentence, count in row.problems.items():
-            problems[sentence] = problems.get(sentence, 0) + count
-    worst = sorted(problems.items(), key=lambda item: -item[1])[:8]
-    lines += [f"invalid: {count} x {sentence}" for sentence, count in worst]
-    return "\n".join(lines)

@@ -31,16 +31,22 @@ def read_index(root: Path) -> tuple[Spec, list[str]]:
 
 
 def write_index(root: Path, spec: Spec) -> list[str]:
-    """(Re)write `dataset.json` from the finished episodes in a folder; returns their names.
-
-    It holds the SHA-256 of every manifest, and at its end its own: of the text it would be without that line.
-    """
+    """(Re)write `dataset.json` from the finished episodes in a folder; returns their names."""
     paths = sorted(Path(root).glob("[!.]*/manifest.json"))
-    names = [path.parent.name for path in paths]
-    hashes = {path.parent.name: _manifest_hash(path) for path in paths}
-    index = {"format": FORMAT, "spec": spec.to_dict(), "episodes": names, "manifests": hashes}
-    write_json(Path(root) / INDEX, {**index, "sha256": index_hash(index)})
-    return names
+    index = make_index(spec, {path.parent.name: manifest_hash(path) for path in paths})
+    write_json(Path(root) / INDEX, index)
+    return index["episodes"]
+
+
+def make_index(spec: Spec, hashes: Mapping[str, str]) -> dict:
+    """What `dataset.json` says of episodes, given as name → SHA-256 of the manifest.
+
+    It holds these hashes, and at its end its own: of the text it would be without that line.
+    """
+    names = sorted(hashes)
+    manifests = {name: hashes[name] for name in names}
+    index = {"format": FORMAT, "spec": spec.to_dict(), "episodes": names, "manifests": manifests}
+    return {**index, "sha256": index_hash(index)}
 
 
 def index_hash(index: Mapping) -> str:
@@ -48,7 +54,8 @@ def index_hash(index: Mapping) -> str:
     return hashlib.sha256(json.dumps(index, indent=1).encode()).hexdigest()
 
 
-def _manifest_hash(path: Path) -> str:
+def manifest_hash(path: Path) -> str:
+    """SHA-256 of an episode's manifest."""
     state = path.stat()
     return _hash_once(path, state.st_ino, state.st_mtime_ns, state.st_size)
 

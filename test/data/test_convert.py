@@ -15,7 +15,9 @@ from qtx_ros.bags.writer import BagWriter
 from qtx_ros.bench.bags import START_NS, TYPES, Script, definition, marked_messages, script_messages, write_bag
 from qtx_ros.data.align import Outcome
 from qtx_ros.data.build import judge
-from qtx_ros.data.convert import Options, convert, find_bags
+from qtx_ros.data.conversion import Options
+from qtx_ros.data.convert import convert
+from qtx_ros.data.storage import find_bags
 from qtx_ros.data.dataset import Dataset, Windows
 from qtx_ros.errors import QtxError
 from qtx_ros.spec import Spec
@@ -172,7 +174,7 @@ def test_one_broken_bag_is_a_row_and_the_others_are_converted(tmp_path, capsys):
     cut, good = write_bag(bags, "cut", SCRIPT), write_bag(bags, "good", SCRIPT)
     file = cut / "cut_0.mcap"
     file.write_bytes(file.read_bytes()[:-5000])
-    assert cli.main(["convert", str(cut), str(good), "-o", str(tmp_path / "set"), "--jobs", "1"]) == 1
+    assert cli.main(["convert", str(cut), str(good), "-o", str(tmp_path / "set"), "--workers", "1"]) == 1
     output = capsys.readouterr().out
     assert f"failed: {cut}: cannot read the bag {cut}: the recording was cut off" in output
     assert len(Dataset.open(tmp_path / "set")) == 1
@@ -185,7 +187,7 @@ def test_a_flipped_byte_is_found(tmp_path):
     (bag / "bag_0.mcap").write_bytes(data)
     row = run(bag, tmp_path / "set")[0]
     assert row.status == "failed" and "damaged" in row.reason
-    assert not [p for p in (tmp_path / "set").iterdir() if p.name != "dataset.json"]
+    assert [p.name for p in (tmp_path / "set").glob("[!.]*")] == ["dataset.json"]
 
 
 @pytest.mark.parametrize(
@@ -263,14 +265,14 @@ def test_bags_of_one_name_do_not_overwrite_each_other(tmp_path):
 
 def test_a_processes_pool_gives_the_same_rows(tmp_path):
     bags = [write_bag(tmp_path, f"bag{i}", replace(SCRIPT, seconds=0.5, success_at=None)) for i in range(2)]
-    rows = convert(bags, Options(tmp_path / "set", SAWYER), jobs=2)
+    rows = convert(bags, Options(tmp_path / "set", SAWYER), workers=2)
     assert [(row.episode, row.status) for row in rows] == [("bag0", "converted"), ("bag1", "converted")]
 
 
 def test_folders_of_bags_are_searched(tmp_path):
     write_bag(tmp_path, "b", replace(SCRIPT, seconds=0.2))
     shutil.copy(tmp_path / "b" / "b_0.mcap", tmp_path / "a.mcap")
-    assert [p.name for p in find_bags([tmp_path])] == ["a.mcap", "b"]
+    assert find_bags([tmp_path]) == [str(tmp_path / "a.mcap"), str(tmp_path / "b")]
     (tmp_path / "empty").mkdir()
     with pytest.raises(QtxError, match="holds none"):
         find_bags([tmp_path / "empty"])
