@@ -9,24 +9,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtx_ros import __version__
-from qtx_ros.data.report import details, overview
+from qtx_ros.data.report import actions, gaps, overview, streams
 from qtx_ros.data.report.collect import Facts, collect
 from qtx_ros.data.report.html import page, tag
 from qtx_ros.data.report.style import STYLE
 from qtx_ros.data.report.warnings import warnings
 
 if TYPE_CHECKING:
-    from qtx_ros.data.convert import Row
+    from qtx_ros.data.conversion import Row
 
 REPORT = "report.html"
 SECTIONS = (
     ("refused", overview.refused),
     ("pictures", overview.thumbnails),
     ("instructions", overview.instructions),
-    ("gaps", details.gaps),
-    ("streams", details.streams),
-    ("actions", details.actions),
-    ("state", details.state),
+    ("gaps", gaps.gaps),
+    ("streams", streams.streams),
+    ("actions", actions.actions),
+    ("state", actions.state),
     ("lengths", overview.lengths),
     ("duplicates", overview.duplicates),
 )

@@ -15,7 +15,7 @@ from qtx_ros.errors import QtxError
 from qtx_ros.spec import Spec
 
 if TYPE_CHECKING:
-    from qtx_ros.data.convert import Row
+    from qtx_ros.data.conversion import Row
 
 FINE = ("converted", "unchanged")
 

@@ -43,7 +43,7 @@ def tag(name: str, /, *children: object, **attributes: object) -> Html:
         if value is not None
     )
     inside = join(*children)
-    return Html(f"<{name}{given}>" if name in EMPTY else f"<{name}{given}>{inside}</{name}>")
+    return Html(f"<{name}{given}/>" if name in EMPTY else f"<{name}{given}>{inside}</{name}>")
 
 
 def _attribute(value: object) -> str:

@@ -47,7 +47,7 @@ def look_first(found: list[Warning]) -> Html:
         return tag("p", "Nothing stands out: no gap, no clipped action, no odd clock, no lopsided labels.")
     lines = [
         tag("li", tag("span", w.level, class_=f"level {w.level}"),
-            tag("span", w.sentence, " ", tag("a", "show", href=f"#{w.section}")))
+            tag("a", w.sentence, href=f"#{w.section}"))
         for w in found
     ]  # fmt: skip
     return tag("ul", *lines, class_="warn")

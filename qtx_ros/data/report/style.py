@@ -24,7 +24,7 @@ code{font:12.5px/1.4 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overfl
 nav{margin:14px 0 0;font-size:13.5px;display:flex;flex-wrap:wrap;gap:2px 16px}
 nav a{color:var(--dim)}
 svg{display:block;width:100%}
-.plot{height:64px}.small .plot{height:46px}.strip{height:13px;background:var(--soft);border-radius:2px}
+.plot{height:64px}.small .plot{height:40px}.strip{height:13px;background:var(--soft);border-radius:2px}
 .bar{height:10px}.labels .bar{height:14px;border-radius:3px}
 .success{fill:var(--success)}.failure{fill:var(--failure)}.none{fill:var(--none)}.valid{fill:var(--valid)}
 .human{fill:var(--human)}.invalid{fill:var(--invalid)}.fill,.dot{fill:var(--bar)}.thin{fill:var(--line)}
@@ -34,6 +34,7 @@ line.limit{stroke:var(--failure);stroke-dasharray:none;stroke-width:1.5}line.zer
 .key{display:inline-flex;align-items:center;gap:6px;margin-right:16px;font-size:13px;color:var(--dim)}
 .key svg{width:11px;height:11px;border-radius:2px}
 ul.warn{list-style:none;margin:18px 0 0;padding:0;border-top:1px solid var(--line)}
+ul.warn a{border:0}ul.warn a:hover{text-decoration:underline}
 ul.warn li{display:grid;grid-template-columns:64px 1fr;gap:10px;padding:6px 0;border-bottom:1px solid var(--line)}
 .level{font-size:12px;font-weight:600;padding-top:2px}
 .level.fault{color:var(--fault)}.level.look{color:var(--look)}.level.note{color:var(--note)}
@@ -44,6 +45,8 @@ th,td{padding:5px 12px 5px 0;border-bottom:1px solid var(--line);vertical-align:
 td.n,th.n{text-align:right;white-space:nowrap}td.wide{min-width:190px}td.text{overflow-wrap:anywhere;max-width:520px}
 .grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(250px,1fr));gap:16px 22px;margin:12px 0}
 .axis{display:flex;justify-content:space-between;color:var(--dim);font-size:11.5px;margin-top:2px}
+.stream{display:grid;grid-template-columns:minmax(200px,300px) 1fr 1fr;gap:8px 28px;padding:14px 0;
+border-top:1px solid var(--line)}@media (max-width:760px){.stream{grid-template-columns:1fr}}
 .base{border-bottom:1px solid var(--dim)}
 .flag{color:var(--fault);font-weight:600}
 .two{display:grid;grid-template-columns:repeat(auto-fit,minmax(340px,1fr));gap:12px 28px}

@@ -24,11 +24,10 @@ def histogram(layers: Sequence[tuple[str, np.ndarray]], marks: Iterable[tuple[st
     layers = [(name, _fewer(counts)) for name, counts in layers]
     columns = max(len(layers[0][1]), 1)
     top = float(np.sum([counts for _, counts in layers], axis=0).max(initial=0)) or 1.0
-    base, shapes = np.zeros(columns), []
+    base, shapes = np.zeros(columns), [upright(name, at / size * columns) for name, at in marks]
     for name, counts in layers:
         shapes.append(tag("path", class_=name, d=Raw(_columns(base / top * 100, (base + counts) / top * 100))))
         base = base + counts
-    shapes += [upright(name, at / size * columns) for name, at in marks]
     return canvas(columns, *shapes)
 
 

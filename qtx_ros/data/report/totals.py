@@ -12,7 +12,7 @@ from qtx_ros.preprocess import to_bins, zero_bin
 from qtx_ros.spec import Spec
 
 SAMPLE = 200_000  # steps of which the state's percentiles are taken
-AGE_BUCKETS = 50  # per max_age; ages are counted from −1 to 2 times max_age
+AGE_BUCKETS = 150  # per max_age; ages are counted from −1 to 2 times max_age
 
 
 @dataclass
@@ -75,12 +75,12 @@ class Totals:
         return np.concatenate(self._states) if self._states else np.empty((0, len(self.low)), np.float32)
 
     def age_quantile(self, stream: int, share: float) -> float:
-        """Age [s] that a share of the steps stays below, to a fiftieth of max_age; NaN if no age is known."""
+        """Age [s] that a share of the steps stays below, to 1/150 of max_age; NaN if no age is known."""
         counts = self.ages[stream]
         if not counts.sum():
             return math.nan
         bucket = int(np.searchsorted(np.cumsum(counts), share * counts.sum()))
-        return ((bucket + 1) / AGE_BUCKETS - 1) * float(self._limits[stream])
+        return min(((bucket + 1) / AGE_BUCKETS - 1) * float(self._limits[stream]), float(self.oldest[stream]))
 
     def actions(self) -> list[ActionFacts]:
         """What is to be said of each action dimension."""

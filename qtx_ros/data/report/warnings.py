@@ -206,8 +206,8 @@ def _lengths(facts: Facts) -> Iterator[Warning]:
 def _humans(facts: Facts) -> Iterator[Warning]:
     driven = [e for e in facts.episodes if e.human]
     if driven:
-        share = sum(e.human for e in driven) / max(facts.steps, 1)
-        sentence = f"a human took over in {_many(len(driven), 'episode')}, {share(share)} of the steps"
+        part = sum(e.human for e in driven) / max(facts.steps, 1)
+        sentence = f"a human took over in {_many(len(driven), 'episode')}, {share(part)} of the steps"
         yield Warning(NOTE, sentence, "gaps")
 
 

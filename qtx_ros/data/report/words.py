@@ -20,8 +20,10 @@ def share(value: float) -> str:
 
 
 def milliseconds(seconds: float) -> str:
-    """Seconds in ms, or a dash if unknown."""
-    return f"{seconds * 1e3:.0f} ms" if math.isfinite(seconds) else "–"
+    """Seconds in ms, below 10 ms with one decimal; a dash if unknown."""
+    if not math.isfinite(seconds):
+        return "–"
+    return f"{seconds * 1e3:.0f} ms" if abs(seconds) >= 0.01 or not seconds else f"{seconds * 1e3:.1f} ms"
 
 
 def number(value: float) -> str:
@@ -62,7 +64,7 @@ def axis(*texts: object) -> Html:
 
 def key(*entries: tuple[str, str]) -> Html:
     """A legend: (class, text)."""
-    return tag("div", *(tag("span", svg.shares([(name, 1)]), text, class_="key") for name, text in entries))
+    return tag("span", *(tag("span", svg.shares([(name, 1)]), text, class_="key") for name, text in entries))
 
 
 def style(**values: object) -> Raw:
