@@ -132,12 +132,12 @@ def _one_line(error: Exception) -> str:
 def build(cls: type[T], data: Any, where: str) -> T:
     """Build the dataclass `cls` from a mapping; `where` names the place in errors."""
     if not isinstance(data, dict):
-        raise QtxError(f"{where}: got {_shown(data)}, expected a mapping with the keys {_keys(cls)}")
+        raise QtxError(f"{where}: got {shown(data)}, expected a mapping with the keys {_keys(cls)}")
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls)}
     for key in data:
         if key not in fields:
-            raise QtxError(f"{where}: unknown key {_shown(key)}, the keys are {_keys(cls)}")
+            raise QtxError(f"{where}: unknown key {shown(key)}, the keys are {_keys(cls)}")
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in data:
@@ -171,11 +171,11 @@ def _value(hint: Any, value: Any, where: str) -> Any:
 
 def _tuple(arguments: tuple, value: Any, where: str) -> tuple:
     if not isinstance(value, (list, tuple)):
-        raise QtxError(f"{where}: got {_shown(value)}, expected a list")
+        raise QtxError(f"{where}: got {shown(value)}, expected a list")
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         arguments = (arguments[0],) * len(value)
     if len(arguments) != len(value):
-        raise QtxError(f"{where}: got {len(value)} values {_shown(value)}, expected {len(arguments)}")
+        raise QtxError(f"{where}: got {len(value)} values {shown(value)}, expected {len(arguments)}")
     return tuple(_value(a, v, f"{where}[{i}]") for i, (a, v) in enumerate(zip(arguments, value, strict=True)))
 
 
@@ -185,7 +185,7 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
     if hint is Any:
         return value
     if not isinstance(value, hint) or (hint in (int, float) and isinstance(value, bool)):
-        raise QtxError(f"{where}: got {_shown(value)}, expected {hint.__name__}")
+        raise QtxError(f"{where}: got {shown(value)}, expected {hint.__name__}")
     if hint is int and value.bit_length() > 63:
         raise QtxError(f"{where}: got a whole number of {value.bit_length()} bits, expected at most 63")
     return value
@@ -198,7 +198,7 @@ def _float(value: int, where: str) -> float:
         raise QtxError(f"{where}: got a whole number of {value.bit_length()} bits, no float is that large") from None
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value as it stands in an error: never longer than a line."""
     try:
         text = repr(value)

@@ -1,67 +1,98 @@
-"""Reading bags through a robot's spec: ours, and any of `ros2 bag record` (MCAP, sqlite3, split, compressed)."""
+"""Reading bags through a robot's spec: ours, and any of `ros2 bag record` (MCAP, sqlite3, split, compressed).
+
+A message is given only if everything the bag says of it agrees: checksums, indexes, counts, metadata.yaml, its type.
+Otherwise there is one sentence, and nothing more is read.
+"""
 
 from __future__ import annotations
 
-import functools
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from rosbags.interfaces import Connection, MessageDefinitionFormat
-from rosbags.rosbag2 import Reader, ReaderError
-from rosbags.serde import SerdeError
-from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
-
+from qtx_ros.bags import marks
+from qtx_ros.bags.definitions import decoder
+from qtx_ros.bags.directory import STORAGES, Listing, list_bag
 from qtx_ros.bags.labels import current, read_labels
-from qtx_ros.bags.marks import Mark, read_marks
+from qtx_ros.bags.marks import Mark, parse_split
+from qtx_ros.bags.mcap_storage import McapStorage
+from qtx_ros.bags.parts import Contents, Raw, Topic, damaged, merge
+from qtx_ros.bags.sqlite_storage import SqliteStorage
+from qtx_ros.bags.unzip import ZSTD_MAGIC, unzip_file, unzip_message
 from qtx_ros.errors import QtxError
-from qtx_ros.paths import share
 from qtx_ros.spec import Spec
 
+__all__ = ["STORAGES", "Bag", "content_hash", "open_bag"]
+
 EVENT_TYPE = "qtx_ros/msg/EpisodeEvent"
-STORAGES = (".mcap", ".db3")
+SILENCE_NS = 3600 * 1_000_000_000  # of all topics within one episode: longer ones are several episodes, or damage
+_SHORT_NS = 1_000_000_000  # silences shorter than this do not add up
 
 
 class Bag:
     """An open bag. Use `open_bag`."""
 
-    def __init__(self, path: Path, reader: Reader) -> None:
-        self.path, self._reader = path, reader
-        self.seconds = reader.duration / 1e9 if reader.message_count else 0.0
-        self.start_ns = reader.start_time if reader.message_count else 0  # receive time of the first message
+    def __init__(self, path: Path, listing: Listing, contents: list[Contents]) -> None:
+        self.path, self._listing, self._contents = path, listing, contents
+        self._parts = [part for content in contents for part in content.parts]
+        self._distro = listing.distro or next((content.distro for content in contents if content.distro), "")
+        self.start_ns = min((part.start_ns for part in self._parts), default=0)  # receive time of the first message
+        end_ns = max((part.end_ns for part in self._parts), default=0)
+        self.seconds = (end_ns - self.start_ns) / 1e9
+        self._decoders: dict[Topic, Callable[[Raw], Any]] = {}
 
-    def marks(self) -> list[Mark]:
-        """The episodes marked inside the bag, in order; later labels win, those in `labels.json` most of all."""
-        connections = [c for c in self._reader.connections if c.msgtype == EVENT_TYPE]
-        events = self._messages(connections) if connections else ()
-        marks = read_marks((receive_ns, event) for _, receive_ns, event in events)
+    def marks(self, split: str = "", spec: Spec | None = None) -> list[Mark]:
+        """The episodes of the bag in order; what people said in `labels.json` counts most.
+
+        `split`: empty or `marks`: those marked inside the bag, none if there are none; `none`: the bag is one;
+        `instruction`, `events`, `gap:SECONDS`: as these topics of the spec say.
+        """
+        found = self._split(*parse_split(split), spec)
         said = read_labels(self.path)
-        if said and not marks:
-            marks = [Mark(self.path.name)]
-        return [mark.said(current(said, mark.episode)) for mark in marks]
+        if said and not found:
+            found = [Mark(self.path.name)]
+        return [mark.said(current(said, mark.episode)) for mark in found]
 
     def messages(self, spec: Spec, mark: Mark) -> Iterator[tuple[str, int, Any]]:
         """(topic of the spec, receive time [ns], message) of an episode, in the order of receive times."""
         names = self._topics(spec)
-        connections = [c for c in self._reader.connections if c.topic in names]
         stop = None if mark.stop_ns is None else mark.stop_ns + 1
-        for topic, receive_ns, msg in self._messages(connections, mark.start_ns, stop):
-            yield names[topic], receive_ns, msg
+        for raw in _without_long_silence(self._raw(names, mark.start_ns, stop)):
+            yield names[raw.topic.name], raw.receive_ns, self._decode(raw)
 
-    def _messages(self, connections: list[Connection], start: int | None = None, stop: int | None = None):
-        store = _typestore(connections)
-        try:
-            for connection, receive_ns, data in self._reader.messages(connections, start, stop):
-                # a memoryview lets arrays share the message's bytes
-                yield connection.topic, receive_ns, store.deserialize_cdr(memoryview(data), connection.msgtype)
-        except (ReaderError, SerdeError, TypesysError, KeyError) as error:
-            raise QtxError(f"{self.path} is damaged: {_reason(error)}") from None
+    # --- messages ---
+
+    def _raw(self, topics: Collection[str], start: int | None = None, stop: int | None = None) -> Iterator[Raw]:
+        zipped = self._listing.compressed_messages
+        for raw in merge(self._parts, topics, start, stop):
+            if zipped or (zipped is None and raw.data[:4] == ZSTD_MAGIC):
+                raw = unzip_message(raw)
+            yield raw
+
+    def _decode(self, raw: Raw) -> Any:
+        decode = self._decoders.get(raw.topic)
+        if decode is None:
+            try:
+                decode = self._decoders[raw.topic] = decoder(raw.topic, self._distro)
+            except QtxError as error:
+                raise QtxError(f"cannot read {raw.file}: {error}") from None
+        return decode(raw)
+
+    def _types(self) -> dict[str, set[str]]:
+        """Topic of the bag → message types it has."""
+        types: dict[str, set[str]] = {}
+        for content in self._contents:
+            for topic in content.topics:
+                types.setdefault(topic.name, set()).add(topic.type)
+        return types
 
     def _topics(self, spec: Spec) -> dict[str, str]:
         """Bag topic → spec topic; QtxError if a required topic is missing or of another type."""
-        have = {c.topic: c.msgtype for c in self._reader.connections}
+        have = self._types()
         names = {}
         for stream in (*spec.cameras, *spec.states, *spec.commands):
             topic = _find(stream.topic, have)
@@ -72,26 +103,56 @@ class Bag:
             if (topic := _find(stream.topic, have)) is not None:
                 names[topic] = stream
         for topic, stream in names.items():
-            if have[topic] != stream.type:
-                raise QtxError(f"{self.path}: topic {topic!r} is {have[topic]}, robot {spec.name!r} says {stream.type}")
+            self._check_type(topic, have[topic], stream.type, f"robot {spec.name!r} says")
         return {topic: stream.topic for topic, stream in names.items()}
+
+    def _check_type(self, topic: str, have: Collection[str], wanted: str, who: str) -> None:
+        if set(have) != {wanted}:
+            raise QtxError(f"{self.path}: topic {topic!r} is {' and '.join(sorted(have))}, {who} {wanted}")
+
+    # --- episodes ---
+
+    def _split(self, how: str, seconds: float, spec: Spec | None) -> list[Mark]:
+        if how == "marks":
+            topics = {topic for topic, types in self._types().items() if EVENT_TYPE in types}
+            return marks.read_marks((raw.receive_ns, self._decode(raw)) for raw in self._raw(topics))
+        if how == "none":
+            return [Mark(self.path.name)]
+        if spec is None:
+            raise QtxError(f"splitting {self.path} by {how} needs a robot description, name one with --robot")
+        if how == "gap":
+            required = {stream.topic for stream in (*spec.cameras, *spec.states, *spec.commands)}
+            topics = {topic for topic, name in self._topics(spec).items() if name in required}
+            return marks.split_by_gap((raw.receive_ns for raw in self._raw(topics)), seconds)
+        if how == "instruction":
+            said = [(time, str(msg.data)) for time, msg in self._stream(spec.instruction, spec)]
+            return marks.split_by_instruction(said)
+        ends = ((t, bool(m.success or m.terminal or m.truncated)) for t, m in self._stream(spec.events, spec))
+        return marks.split_by_events(ends)
+
+    def _stream(self, stream: Any, spec: Spec) -> Iterator[tuple[int, Any]]:
+        """Receive times and messages of the topic by which a bag is split."""
+        have = self._types()
+        topic = _find(stream.topic, have)
+        if topic is None:
+            fix = "--split none makes it one episode"
+            raise QtxError(f"{self.path} has no topic {stream.topic!r} to split it by; {fix}")
+        self._check_type(topic, have[topic], stream.type, f"robot {spec.name!r} says")
+        return ((raw.receive_ns, self._decode(raw)) for raw in self._raw({topic}))
 
 
 @contextmanager
 def open_bag(path: str | Path) -> Iterator[Bag]:
     """Open a bag directory or a single .mcap or .db3 file; QtxError with a clear reason if it cannot be read."""
     path = Path(path)
-    try:
-        reader = Reader(_storage(path))
-        reader.open()
-    except QtxError:
-        raise
-    except Exception as error:  # a damaged file raises whatever its parser stumbles over
-        raise QtxError(f"cannot read the bag {path}: {_reason(error)}") from None
-    try:
-        yield Bag(path, reader)
-    finally:
-        reader.close()
+    with ExitStack() as stack:
+        try:
+            listing = list_bag(path)
+            contents = [_open(file, listing, stack) for file in listing.files]
+            _compare(path, listing, contents)
+        except QtxError as error:
+            raise QtxError(f"cannot read the bag {path}: {error}") from None
+        yield Bag(path, listing, contents)
 
 
 def content_hash(path: str | Path) -> str:
@@ -107,25 +168,55 @@ def content_hash(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def _storage(path: Path) -> Path:
-    """What to open: a bag directory, or its only file if `metadata.yaml` is missing (the recorder died)."""
-    if not path.exists():
-        raise QtxError(f"there is no bag {path}")
-    if path.is_file() or (path / "metadata.yaml").exists():
-        return path
-    files = [p for p in sorted(path.iterdir()) if p.suffix in STORAGES]
-    if len(files) != 1:
-        raise QtxError(f"{path} is not a bag: no metadata.yaml and {len(files)} files of type {' or '.join(STORAGES)}")
-    return files[0]
+def _open(file: Path, listing: Listing, stack: ExitStack) -> Contents:
+    """One file of the bag, decompressed into a temporary folder if need be."""
+    source = file
+    with open(file, "rb") as beginning:
+        zipped = beginning.read(len(ZSTD_MAGIC)) == ZSTD_MAGIC
+    if zipped or file.suffix not in STORAGES:
+        source = unzip_file(file, Path(stack.enter_context(TemporaryDirectory(prefix="qtx-bag-"))))
+    storage = (McapStorage if source.suffix == ".mcap" else SqliteStorage)(source)
+    stack.callback(storage.close)
+    contents = storage.contents()
+    promised = listing.per_file.get(file.name, contents.messages)
+    if promised != contents.messages:
+        raise damaged(file, "its end", f"metadata.yaml says it has {promised} messages, it has {contents.messages}")
+    return contents
 
 
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    cut_off = "end magic" in text or "footer" in text or "empty" in text
-    return "the recording was cut off before it was closed" if cut_off else text
+def _compare(path: Path, listing: Listing, contents: list[Contents]) -> None:
+    """QtxError if the files do not hold what metadata.yaml says."""
+    if listing.messages is None:
+        return
+    counts: Counter[str] = Counter()
+    for content in contents:
+        counts.update(content.counts)
+    types = {topic.name: topic.type for content in contents for topic in content.topics}
+    where = path / "metadata.yaml"
+    for topic in sorted(counts.keys() | listing.per_topic.keys()):
+        said, have = listing.per_topic.get(topic, 0), counts[topic]
+        if said != have:
+            raise damaged(where, f"topic {topic!r}", f"it counts {said} messages, the files have {have}")
+        if have and listing.types[topic] != types[topic]:
+            raise damaged(where, f"topic {topic!r}", f"it says {listing.types[topic]}, the files say {types[topic]}")
+    if listing.messages != counts.total():
+        raise damaged(where, "message_count", f"it counts {listing.messages} messages, the files have {counts.total()}")
 
 
-def _find(topic: str, have: dict[str, str]) -> str | None:
+def _without_long_silence(messages: Iterator[Raw]) -> Iterator[Raw]:
+    """The messages; QtxError when their times say that the robot was silent for longer than any episode can be."""
+    last, silent = None, 0
+    for raw in messages:
+        pause = raw.receive_ns - last if last is not None else 0
+        silent += pause if pause > _SHORT_NS else 0
+        if silent > SILENCE_NS:
+            reason = f"the episode is silent for {silent / 1e9:.0f} s before it; --split gap:60 makes it several"
+            raise damaged(raw.file, raw.where, reason, raw.topic.name)
+        last = raw.receive_ns
+        yield raw
+
+
+def _find(topic: str, have: Collection[str]) -> str | None:
     """The bag's name of a spec topic: the name itself, or the only one that ends with it, under a namespace."""
     bare = topic.lstrip("/")
     for name in (topic, f"/{bare}"):
@@ -133,36 +224,3 @@ def _find(topic: str, have: dict[str, str]) -> str | None:
             return name
     ends = [name for name in have if name.endswith(f"/{bare}")]
     return ends[0] if len(ends) == 1 and not topic.startswith("/") else None
-
-
-def _typestore(connections: list[Connection]):
-    """A typestore for the given topics: definitions from the bag where it has them."""
-    store = _default_typestore() if any(_lacks_definition(c) for c in connections) else get_typestore(Stores.EMPTY)
-    types = {}
-    for connection in connections:
-        if connection.msgdef.format == MessageDefinitionFormat.MSG:
-            types.update(get_types_from_msg(connection.msgdef.data, connection.msgtype))
-        elif connection.msgdef.format == MessageDefinitionFormat.IDL:
-            for part in connection.msgdef.data.split("=" * 80 + "\n"):
-                types.update(get_types_from_idl(part.split("\n", 1)[1] if part.startswith("IDL: ") else part))
-    store.register({name: fields for name, fields in types.items() if name not in store.fielddefs})
-    return store
-
-
-def _lacks_definition(connection: Connection) -> bool:
-    return connection.msgdef.format == MessageDefinitionFormat.NONE
-
-
-@functools.lru_cache(maxsize=1)
-def _default_types() -> dict:
-    """Our own message types, for bags that carry no definitions."""
-    types = {}
-    for file in sorted(share("msg").glob("*.msg")):
-        types.update(get_types_from_msg(file.read_text(), f"qtx_ros/msg/{file.stem}"))
-    return types
-
-
-def _default_typestore():
-    store = get_typestore(Stores.ROS2_HUMBLE)
-    store.register(_default_types())
-    return store
