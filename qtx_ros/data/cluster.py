@@ -50,6 +50,7 @@ def in_processes(work: Callable, tasks: Sequence, workers: int, timeout: float |
 class _Worker:
     process: BaseProcess
     pipe: Connection
+    ready: bool = False
     task: int | None = None
     started: float = 0.0
 
@@ -64,7 +65,8 @@ class _Crew:
         self._workers: list[_Worker] = []
 
     def run(self, count: int) -> Results:
-        while self._waiting or any(worker.task is not None for worker in self._workers):
+        """The results of all tasks from `count` workers. QtxError if workers do not even start."""
+        while self._waiting or self._busy():
             while len(self._workers) < min(count, len(self._waiting) + self._busy()):
                 self._workers.append(self._hire())
             for worker in self._workers:
@@ -85,7 +87,7 @@ class _Crew:
         return _Worker(process, ours)
 
     def _give(self, worker: _Worker) -> None:
-        if worker.task is not None or not self._waiting:
+        if not worker.ready or worker.task is not None or not self._waiting:
             return
         worker.task, worker.started = self._waiting.popleft(), time.monotonic()
         self._attempts[worker.task] += 1
@@ -107,8 +109,9 @@ class _Crew:
         try:
             if worker.pipe.poll():
                 result = worker.pipe.recv()
-                worker.task = None
-                yield task, result
+                worker.ready, worker.task = True, None
+                if task is not None:
+                    yield task, result
                 return
         except (EOFError, OSError):
             yield from self._bury(worker)
@@ -121,6 +124,8 @@ class _Crew:
         """A worker died: its task is tried again, or given up."""
         worker.process.join(1.0)  # its own exit status counts, not that of our kill
         self._dismiss(worker)
+        if not worker.ready:
+            raise QtxError(f"a worker process died {_death(worker.process.exitcode)} before it had a task")
         if worker.task is None:
             return
         if self._attempts[worker.task] < ATTEMPTS:
@@ -152,6 +157,7 @@ def _serve(work: Callable, pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
     threading.Thread(target=_die_with_parent, daemon=True).start()
     _one_thread()
+    pipe.send("ready")
     while True:
         try:
             task = pipe.recv()
@@ -189,7 +195,7 @@ def on_ray(
                 while waiting and len(running) < max(1, int(ray.cluster_resources().get("CPU", 1))):
                     number = waiting.popleft()
                     running[remote.remote(work, tasks[number])] = (number, time.monotonic())
-                done, _ = ray.wait(list(running), timeout=1.0 if timeout else None)
+                done, _ = ray.wait(list(running), timeout=timeout and min(timeout, 1.0))
                 yield from ((running.pop(reference)[0], _result(ray, reference)) for reference in done)
                 yield from _late(ray, running, timeout)
         finally:

@@ -17,8 +17,8 @@ from qtx_ros.data.align import Outcome
 from qtx_ros.data.build import judge
 from qtx_ros.data.conversion import Options
 from qtx_ros.data.convert import convert
-from qtx_ros.data.storage import find_bags
 from qtx_ros.data.dataset import Dataset, Windows
+from qtx_ros.data.storage import find_bags
 from qtx_ros.errors import QtxError
 from qtx_ros.spec import Spec
 
