@@ -26,6 +26,7 @@ SIM = [
     "packaging",
     "matplotlib>=3.5",
 ]
+LEROBOT = ["pyarrow>=15", "av>=14"]  # LeRobot datasets, written and read without lerobot
 
 setup(
     name="qtx_ros",
@@ -46,7 +47,8 @@ setup(
         "train": TRAIN,
         "sim": SIM,
         "gpu": ["onnxruntime-gpu>=1.16"],  # replaces onnxruntime: see README, "GPU"
-        "dev": [*TRAIN, *SIM, "pytest>=7", "hypothesis>=6", "ruff>=0.4"],
+        "lerobot": LEROBOT,
+        "dev": [*TRAIN, *SIM, *LEROBOT, "pytest>=7", "hypothesis>=6", "ruff>=0.4"],
     },
     entry_points={"console_scripts": ["qtx = qtx_ros.cli:main"]},
 )
