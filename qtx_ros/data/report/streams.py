@@ -46,7 +46,7 @@ def _other(facts: Facts, topic: str) -> Html:
 
 
 def _row(name: str, kind: str, lines: list[tuple[str, str]], ages: Html | None, rates: Html | None) -> Html:
-    words = [tag("div", tag("span", what, " ", class_="dim"), value) for what, value in lines]
+    words = [tag("div", f"{what} " if what else None, tag("b", value)) for what, value in lines]
     return tag(
         "div",
         tag("div", tag("h3", name), tag("div", kind, class_="dim"), *words, class_="sub"),
@@ -68,7 +68,7 @@ def _ages(facts: Facts, index: int, limit: float) -> Html:
         "div",
         tag("div", plot, class_="base"),
         axis(milliseconds(start), f"max_age {milliseconds(limit)}", f"{milliseconds(2 * limit)} or more"),
-        tag("div", tag("span", "age at 50 · 95 · 99 % ", class_="dim"), f"{quantiles}, oldest {oldest}", class_="sub"),
+        tag("div", "age at 50 · 95 · 99 % ", tag("b", f"{quantiles}, oldest {oldest}"), class_="sub"),
     )
 
 

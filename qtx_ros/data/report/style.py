@@ -13,7 +13,7 @@ font-variant-numeric:tabular-nums}
 main{max-width:1160px;margin:0 auto;padding:28px 24px 80px}
 h1{font-size:26px;line-height:1.2;margin:0;letter-spacing:-.01em}
 h2{font-size:18px;margin:44px 0 4px;letter-spacing:-.005em}
-h3{font-size:14px;margin:0 0 6px}
+h3{font-size:14px;margin:0 0 6px;color:var(--ink)}h3 .sub{font-weight:400}
 p{margin:4px 0 12px;max-width:80ch}
 .dim,.sub{color:var(--dim)}.sub{font-size:13.5px}
 a{color:inherit;text-decoration:none;border-bottom:1px solid var(--line)}
@@ -45,6 +45,7 @@ th,td{padding:5px 12px 5px 0;border-bottom:1px solid var(--line);vertical-align:
 td.n,th.n{text-align:right;white-space:nowrap}td.wide{min-width:190px}td.text{overflow-wrap:anywhere;max-width:520px}
 .grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(250px,1fr));gap:16px 22px;margin:12px 0}
 .axis{display:flex;justify-content:space-between;color:var(--dim);font-size:11.5px;margin-top:2px}
+.stream b{font-weight:400;color:var(--ink)}
 .stream{display:grid;grid-template-columns:minmax(200px,300px) 1fr 1fr;gap:8px 28px;padding:14px 0;
 border-top:1px solid var(--line)}@media (max-width:760px){.stream{grid-template-columns:1fr}}
 .base{border-bottom:1px solid var(--dim)}
