@@ -14,8 +14,10 @@ VERBS = {
     "record": ("qtx_ros.nodes.recorder", "run the recorder node: one bag per episode"),
     "teleop": ("qtx_ros.nodes.teleop", "drive a robot by keyboard, joystick or the scripted expert"),
     "collect": ("qtx_ros.nodes.collect", "record labelled episodes of the simulated robot"),
+    "recover": ("qtx_ros.bags.recover", "make a readable bag of a damaged one, or of a recording that was cut off"),
     "label": ("qtx_ros.bags.label", "say afterwards how a recorded episode went, without touching the recording"),
     "convert": ("qtx_ros.data.convert", "turn bags into a training set"),
+    "data": ("qtx_ros.data.tools", "look at training sets, merge, split and verify them"),
     "train": ("qtx_ros.learn.train", "train a policy offline from a training set"),
     "export": ("qtx_ros.learn.export", "export a trained policy to an ONNX bundle"),
     "evaluate": ("qtx_ros.sim.evaluate", "measure a bundle's success on the simulated robot, in process"),
@@ -65,6 +67,7 @@ def _refuse(verb: str | None, sentence: str) -> int:
 
 def _remedy(module: str | None) -> str:
     extras = {"torch": "train", "safetensors": "train", "mujoco": "sim", "metaworld": "sim"}
+    extras |= {"pyarrow": "lerobot", "av": "lerobot"}
     extra = extras.get(str(module).split(".")[0])
     return f"pip install 'qtx_ros[{extra}]'" if extra else f"pip install {module}"
 

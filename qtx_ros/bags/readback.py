@@ -1,0 +1,58 @@
+"""Reading back a bag that was just written, with two libraries that did not write it, and comparing every message."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from mcap.reader import make_reader
+
+from qtx_ros.bags.target import Digest
+from qtx_ros.errors import QtxError
+
+
+def verify(bag: Path, digests: Mapping[str, Digest], ros: bool = True) -> None:
+    """QtxError unless every file of the bag directory reads back as what `digests` says was written, by topic."""
+    try:
+        _compare(_with_mcap(sorted(bag.glob("*.mcap"))), digests, "mcap")
+        if ros:
+            _compare(_with_rosbags(bag), digests, "rosbags")
+    except QtxError:
+        raise
+    except Exception as error:  # whatever a reader stumbles over says that the bag is not good
+        raise QtxError(f"{bag} cannot be read back: {' '.join(str(error).split()) or type(error).__name__}") from None
+
+
+def _with_mcap(files: Iterable[Path]) -> dict[str, Digest]:
+    found: dict[str, Digest] = defaultdict(Digest)
+    for file in files:
+        with open(file, "rb") as stream:
+            reader = make_reader(stream, validate_crcs=True)
+            for _, channel, message in reader.iter_messages(log_time_order=False):
+                found[channel.topic].add(message.log_time, message.data)
+    return found
+
+
+def _with_rosbags(bag: Path) -> dict[str, Digest]:
+    from rosbags.rosbag2 import Reader
+
+    found: dict[str, Digest] = defaultdict(Digest)
+    with Reader(bag) as reader:
+        for connection, log_ns, data in reader.messages():
+            found[connection.topic].add(log_ns, data)
+        counts = {topic: info.msgcount for topic, info in reader.topics.items() if info.msgcount}
+    if counts != {topic: digest.count for topic, digest in found.items()}:
+        raise QtxError(
+            f"{bag} says it has {sum(counts.values())} messages, it has {sum(d.count for d in found.values())}"
+        )
+    return found
+
+
+def _compare(found: Mapping[str, Digest], wanted: Mapping[str, Digest], library: str) -> None:
+    for topic in sorted({*found, *wanted}):
+        have, want = found.get(topic, Digest()), wanted.get(topic, Digest())
+        if have != want:
+            raise QtxError(
+                f"read back with {library}, {topic} has {have.count} messages that are not the {want.count} written"
+            )
