@@ -17,6 +17,7 @@ BASE = [
     "mcap>=1.1",
     "rosbags>=0.10.4",
     "tqdm>=4.60",
+    "ruckig>=0.14; platform_machine == 'x86_64'",  # velocity limits; builds from source elsewhere
     "cyclonedds==11.0.1; platform_system == 'Linux' and platform_machine == 'x86_64' and python_version < '3.14'",
 ]
 TRAIN = ["torch>=2.9", "safetensors>=0.4", "onnx>=1.17", "onnxscript>=0.5", "einops>=0.7", "tensorboard>=2.14"]

@@ -1,4 +1,7 @@
-"""The policy node and the watchdog that holds the robot should it die: `ros2 launch qtx_ros policy.launch.py bundle:=/path/to/bundle robot:=/path/to/robot.yaml`."""
+"""The policy node, and the watchdog that holds the robot should it die.
+
+`ros2 launch qtx_ros policy.launch.py bundle:=/path/to/bundle robot:=/path/to/robot.yaml`
+"""
 
 from qtx_ros.launching import Argument, description
 
@@ -9,6 +12,7 @@ POLICY = {
     "threads": Argument(int, "threads of ONNX Runtime; empty: 1"),
     "instruction": Argument(str, "what to do, in words; empty: what the instruction topic says"),
     "max_step": Argument(float, "largest step of a command per tick, as a share of the range; empty: 1.0"),
+    "output_rate": Argument(float, "commands per second, interpolated between ticks; empty: one each tick"),
     "latch_after": Argument(float, "a fault that lasts longer [s] holds the robot until ~/rearm; empty: 5, 0: never"),
     "deadman_button": Argument(int, "button of topic joy that must be held for the robot to drive; empty: none"),
     "low_confidence": Argument(str, "off, hold or slow: what a choice that is not sure does; empty: off"),

@@ -17,6 +17,7 @@ from qtx_ros.errors import QtxError
 from qtx_ros.paths import share
 
 MODES = ("absolute", "delta")
+INTERFACES = ("position", "velocity", "effort")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Camera:
     min_rate: float | None = None  # [Hz] a recording with fewer messages per second is marked; null: any rate
     max_gap: float | None = None  # [s] so is one with a longer silence
     max_lost: float | None = None  # [share] so is one that lost more
+    encoding: str | None = None  # what images without colours hold (8UC3, …), such as bgr8
+    depth: tuple[float, float] | None = None  # [m] nearest and farthest distance of a depth camera, black to white
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,10 @@ class ActionDimension:
     mode: str = "absolute"  # absolute: the command itself; delta: command minus the measured `reference`
     reference: str | None = None  # name of a state entry; default: the dimension's own name
     limits: tuple[float, float] | None = None  # of the command, in its own unit
+    margin: float = 0.0  # commands keep this far inside the limits
+    max_velocity: float | None = None  # [unit/s] of the command; null: any
+    max_acceleration: float | None = None  # [unit/s²]
+    max_jerk: float | None = None  # [unit/s³]
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,8 @@ class CommandStream:
     topic: str
     dimensions: tuple[ActionDimension, ...]
     type: str = "trajectory_msgs/msg/JointTrajectory"
+    interface: str = "position"  # what the values are: position, velocity or effort; the last two are held at zero
+    frame: str = ""  # frame_id of what is sent
 
 
 # Keys younger than the first training sets. At their default they are left out, so that digests stay what they were.
@@ -79,9 +88,14 @@ YOUNGER = {
     "frozen_after": Camera.frozen_after,
     "frozen_motion": Camera.frozen_motion,
     "max_speed": StateStream.max_speed,
+    "encoding": Camera.encoding,
+    "depth": Camera.depth,
+    "frame": CommandStream.frame,
+    "interface": CommandStream.interface,
 }
-# What a recording must be to be accepted. No part of what a policy was trained for, so no part of the digest.
-ACCEPTANCE = ("min_rate", "max_gap", "max_lost")
+# What recordings must be to be accepted, and how commands may move. Nothing is trained for it: no part of the digest.
+LIMITS = {"min_rate": None, "max_gap": None, "max_lost": None}
+LIMITS |= {"margin": 0.0, "max_velocity": None, "max_acceleration": None, "max_jerk": None}
 
 
 @dataclass(frozen=True)
@@ -143,13 +157,11 @@ class Spec:
     def to_dict(self) -> dict:
         """The plain mapping, numbers in their declared type: 1 and 1.0 give the same text."""
         data = config.dump(config.build(Spec, config.dump(self), "spec"))
-        for stream in (*data["cameras"], *data["states"]):
-            for key in YOUNGER.keys() & stream.keys():
-                if stream[key] == YOUNGER[key]:
-                    del stream[key]
-            for key in ACCEPTANCE:
-                if stream[key] is None:
-                    del stream[key]
+        defaults = YOUNGER | LIMITS
+        for part in _parts(data):
+            for key in defaults.keys() & part.keys():
+                if part[key] == defaults[key]:
+                    del part[key]
         if self.intervention == InterventionStream():
             del data["intervention"]
         return data
@@ -159,15 +171,15 @@ class Spec:
         return _canonical(self.to_dict())
 
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON without what only says which recordings are accepted."""
+        """SHA-256 of the canonical JSON without `LIMITS`."""
         return self._digest
 
     @functools.cached_property
     def _digest(self) -> str:
         data = self.to_dict()
-        for stream in (*data["cameras"], *data["states"]):
-            for key in ACCEPTANCE:
-                stream.pop(key, None)
+        for part in _parts(data):
+            for key in LIMITS:
+                part.pop(key, None)
         return hashlib.sha256(_canonical(data).encode()).hexdigest()
 
     @classmethod
@@ -185,6 +197,12 @@ class Spec:
         if "/" not in text and not text.endswith((".yaml", ".yml", ".json")):
             path = share(f"config/robot/{text}.yaml")
         return config.load(cls, path)
+
+
+def _parts(data: dict) -> list[dict]:
+    """Every stream and every action dimension in the plain mapping of a spec."""
+    dimensions = [dimension for stream in data["commands"] for dimension in stream["dimensions"]]
+    return [*data["cameras"], *data["states"], *data["commands"], *dimensions]
 
 
 def _canonical(data: dict) -> str:
@@ -210,15 +228,21 @@ def _check(spec: Spec) -> None:
     for camera in spec.cameras:
         if camera.height < 1 or camera.width < 1:
             raise QtxError(f"{where}: camera {camera.name!r} is {camera.height}x{camera.width}, expected at least 1x1")
+        if camera.depth is not None and not (0 <= camera.depth[0] < camera.depth[1] < math.inf):
+            raise QtxError(f"{where}: depth of {camera.name!r} is {camera.depth}, expected 0 <= near < far in m")
     for stream in (*spec.cameras, *spec.states):
         if not stream.max_age > 0:
             raise QtxError(f"{where}: max_age of {stream.topic!r} is {stream.max_age}, expected more than 0 s")
-        for key in (*YOUNGER, "min_rate", "max_gap"):
+        for key in ("frozen_after", "frozen_motion", "max_speed", "min_rate", "max_gap"):
             value = getattr(stream, key, None)
             if value is not None and not value > 0:
                 raise QtxError(f"{where}: {key} of {stream.topic!r} is {value}, expected more than 0")
         if stream.max_lost is not None and not 0 <= stream.max_lost <= 1:
             raise QtxError(f"{where}: max_lost of {stream.topic!r} is {stream.max_lost}, expected a share in [0, 1]")
+    for command in spec.commands:
+        if command.interface not in INTERFACES:
+            what, expected = f"interface of {command.topic!r} is {command.interface!r}", ", ".join(INTERFACES)
+            raise QtxError(f"{where}: {what}, expected one of {expected}")
     for dimension in spec.dimensions:
         _check_dimension(where, dimension, spec.state_names)
 
@@ -244,3 +268,16 @@ def _check_dimension(where: str, dimension: ActionDimension, state_names: tuple[
         raise QtxError(f"{what}: mode delta needs the state entry {wanted!r}, the robot has {', '.join(state_names)}")
     if dimension.limits is not None and not dimension.limits[0] < dimension.limits[1]:
         raise QtxError(f"{what}: limits are {dimension.limits}, expected low < high")
+    room = math.inf if dimension.limits is None else dimension.limits[1] - dimension.limits[0]
+    if not 0 <= dimension.margin < room / 2:
+        raise QtxError(f"{what}: margin is {dimension.margin}, expected 0 to less than half of the limits' range")
+    _check_motion(what, dimension)
+
+
+def _check_motion(what: str, dimension: ActionDimension) -> None:
+    limits = {key: getattr(dimension, key) for key in ("max_velocity", "max_acceleration", "max_jerk")}
+    for key, value in limits.items():
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise QtxError(f"{what}: {key} is {value}, expected more than 0")
+    if dimension.max_velocity is None and any(value is not None for value in limits.values()):
+        raise QtxError(f"{what}: max_acceleration and max_jerk need a max_velocity")

@@ -17,13 +17,13 @@ from qtx_ros import config
 from qtx_ros.errors import QtxError
 from qtx_ros.paths import share
 from qtx_ros.preprocess import TEXT_LENGTH
-from qtx_ros.spec import Spec
+from qtx_ros.spec import LIMITS, Spec
 
 FORMAT = 1
 TICK, INSTRUCTION = "tick.onnx", "instruction.onnx"
 ROBOTS_OWN = (
     "topic", "type", "max_age", "frozen_after", "frozen_motion", "max_speed", "limits", "clock_offset", "instruction",
-    "events",
+    "events", "intervention", *LIMITS,
 )  # fmt: skip
 MANIFEST, MODEL_CARD = "manifest.json", "README.md"
 

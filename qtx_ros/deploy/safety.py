@@ -22,19 +22,25 @@ def measured(spec: Spec, state: np.ndarray) -> np.ndarray:
 
 
 def hold(spec: Spec, state: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """The command that keeps the robot where it is, float64 [D].
+    """The command that keeps the robot where it is, float64 [D]. Velocities and efforts are zero.
 
     Delta dimensions take the measured position of `state` [S], even outside their limits: the joint is there already.
     Absolute dimensions, and delta dimensions never measured, repeat the `last` command [D]. NaN: neither is known.
     """
     position = measured(spec, state)
-    return np.where(np.isfinite(position), position, np.asarray(last, np.float64))
+    held = np.where(np.isfinite(position), position, np.asarray(last, np.float64))
+    return np.where(resting(spec), 0.0, held)
+
+
+def resting(spec: Spec) -> np.ndarray:
+    """Which dimensions rest at zero, bool [D]: those of velocity and effort interfaces."""
+    return np.array([stream.interface != "position" for stream in spec.commands for _ in stream.dimensions])
 
 
 def clip(spec: Spec, command: np.ndarray) -> np.ndarray:
-    """The command [D] inside the limits of its dimensions."""
-    low = [-np.inf if d.limits is None else d.limits[0] for d in spec.dimensions]
-    high = [np.inf if d.limits is None else d.limits[1] for d in spec.dimensions]
+    """The command [D] inside the limits of its dimensions, and their margins."""
+    low = [-np.inf if d.limits is None else d.limits[0] + d.margin for d in spec.dimensions]
+    high = [np.inf if d.limits is None else d.limits[1] - d.margin for d in spec.dimensions]
     return np.clip(command, low, high)
 
 

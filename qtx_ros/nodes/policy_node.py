@@ -10,23 +10,21 @@ import dataclasses
 import functools
 import threading
 
-import numpy as np
-
 from qtx_ros import ros
 from qtx_ros.data.align import SET_BACK_NS, Aligner, Observation, Ticker
-from qtx_ros.data.messages import command_fields, stamp_ns
+from qtx_ros.data.messages import stamp_ns
 from qtx_ros.deploy.bundle import bundle_folder, for_robot, load_bundle
 from qtx_ros.deploy.health import Health
 from qtx_ros.deploy.pilot import Command, Pilot
 from qtx_ros.deploy.policy import Choice, Policy
 from qtx_ros.deploy.takeover import HUMAN
+from qtx_ros.deploy.urdf import joint_limits
 from qtx_ros.errors import QtxError
-from qtx_ros.nodes import policy_messages as messages
 from qtx_ros.nodes import policy_parameters as parameters
 from qtx_ros.nodes import policy_topics as topics
 from qtx_ros.nodes.connections import Connections
-from qtx_ros.nodes.fields import build
 from qtx_ros.nodes.policy_controls import RELIABLE, Controls
+from qtx_ros.nodes.policy_outputs import Outputs
 from qtx_ros.spec import Spec
 
 SUCCESS, FAILURE = ros.TransitionCallbackReturn.SUCCESS, ros.TransitionCallbackReturn.FAILURE
@@ -45,6 +43,7 @@ class PolicyNode(ros.LifecycleNode):
         self._ticking = ros.MutuallyExclusiveCallbackGroup()
         self._inputs = ros.MutuallyExclusiveCallbackGroup()
         self._watching = ros.MutuallyExclusiveCallbackGroup()
+        self._streaming = ros.MutuallyExclusiveCallbackGroup()
         self._connections = Connections(self, self._inputs)
         self._controls = Controls(self, self._watching, self._hold_now, self._fault)
         parameters.declare(self)
@@ -101,7 +100,8 @@ class PolicyNode(ros.LifecycleNode):
         with self._lock:
             if not self.active:
                 return False
-            self._publish(self.pilot.hold(reason), self._now())
+            now = self._now()
+            self._publish(self.pilot.hold(reason, now), now)
             self.active = False
             self.health.pause()
         self._diagnose()
@@ -117,7 +117,8 @@ class PolicyNode(ros.LifecycleNode):
         policy = Policy(bundle, values.device, values.threads)
         self.spec = policy.spec
         self.pilot = Pilot(policy, values.max_step, values.confidence())
-        self._values = values
+        self.pilot.streamed = values.output_rate > 0
+        self._values, self._unfit = values, ""  # why no URDF's limits leave anything to do
         self.instruction = values.instruction
         self.aligner, self._ticker = Aligner(self.spec), Ticker(self.spec)
         self.health = Health(policy.provider, self.spec.period_ns)
@@ -139,14 +140,15 @@ class PolicyNode(ros.LifecycleNode):
         self._controls.connect(spec, self._values.latch_after, self._values.deadman_button, to)
         for stream in spec.commands:
             to.listen(stream.type, stream.topic, functools.partial(self._on_command, stream), RELIABLE)
-        self._commands = [to.publisher(stream.type, stream.topic, topics.COMMAND) for stream in spec.commands]
-        self._decisions = to.publisher("qtx_ros/msg/Decision", "~/decision", RELIABLE)
-        self._diagnostics = to.publisher("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics", RELIABLE)
+        to.listen("std_msgs/msg/String", "robot_description", self._on_description, topics.LATCHED)
+        self._outputs = Outputs(self, spec, self.health, to)
         period = spec.period_ns / 1e9
         to.timer(period, self._watch, self._watching)
         to.timer(1.0, self._diagnose, self._watching)
         if spec.tick == "timer":
             to.timer(period, lambda: self._tick(self._now()), self._ticking)
+        if self.pilot.streamed:
+            to.timer(1 / self._values.output_rate, self._stream, self._streaming)
 
     def _disconnect(self) -> None:
         with self._lock:  # no timer may use what goes away here
@@ -177,6 +179,16 @@ class PolicyNode(ros.LifecycleNode):
         if msg.event == msg.START:
             self.pilot.reset()
 
+    def _on_description(self, msg) -> None:
+        """A URDF: its joint limits narrow ours. The robot is held if nothing is left of them."""
+        try:
+            with self._lock:
+                self.pilot.narrow(joint_limits(msg.data))
+                self._unfit = ""
+        except QtxError as error:
+            self._unfit = str(error)
+            self.get_logger().error(self._unfit)
+
     def _on_command(self, stream, msg) -> None:
         """Somebody commands the robot; while a human drives it is not this node."""
         with self._lock:
@@ -204,7 +216,7 @@ class PolicyNode(ros.LifecycleNode):
             back = self._set_back(now)
             self.health.tick(now)
             observation = self._observe(now)
-            fault = "; ".join(filter(None, (back, self.pilot.judge(observation))))
+            fault = "; ".join(filter(None, (back, self._unfit, self.pilot.judge(observation))))
             if self._controls.human(now):
                 self._publish(self.pilot.stand_by(HUMAN), now, observation)
                 return
@@ -214,7 +226,7 @@ class PolicyNode(ros.LifecycleNode):
         with self._lock:
             if self.active and not self._controls.human(self._now()):
                 reason = self._controls.reason(fault, now)
-                command = self.pilot.hold(reason) if reason else self.pilot.settle(observation, choice)
+                command = self.pilot.hold(reason, now) if reason else self.pilot.settle(observation, choice)
                 self._publish(command, now, observation)
 
     def _choose(self, observation: Observation) -> tuple[Choice | None, str]:
@@ -246,13 +258,14 @@ class PolicyNode(ros.LifecycleNode):
             reason = back or self.pilot.judge(observation) or f"no tick for {silence / 1e6:.0f} ms"
             if self._choosing and not back:
                 reason = f"the network has not answered for {silence / 1e6:.0f} ms"
-            self._publish(self.pilot.hold(self._controls.reason(reason, now)), now, observation)
+            self._publish(self.pilot.hold(self._controls.reason(reason, now), now), now, observation)
 
     def _hold_now(self) -> None:
         """Somebody stopped the robot: the next tick would be too late."""
         with self._lock:
             if self.active:
-                self._publish(self.pilot.hold(self._controls.reason("", self._now())), self._now())
+                now = self._now()
+                self._publish(self.pilot.hold(self._controls.reason("", now), now), now)
 
     def _fault(self) -> str:
         """What is wrong with the inputs at this moment."""
@@ -277,32 +290,23 @@ class PolicyNode(ros.LifecycleNode):
 
     def _publish(self, command: Command, tick_ns: int, observation: Observation | None = None) -> None:
         """Send the command, then tell of it. The lock is held."""
-        begin = 0
-        for stream, publisher in zip(self.spec.commands, self._commands, strict=True):
-            values = command.values[begin : begin + len(stream.dimensions)]
-            begin += len(stream.dimensions)
-            if np.isfinite(values).all():
-                publisher.publish(build(*command_fields(stream, values, 0, self.spec.period_ns)))
-        published = self._now()
-        self._decisions.publish(messages.decision(self.spec, command, tick_ns, published, observation))
-        if self._count(command, published, observation):
+        self._outputs.send(self.pilot.at(self._now()) if self.pilot.streamed else command.values)
+        if self._outputs.tell(command, tick_ns, observation):
             self._diagnose()
 
-    def _count(self, command: Command, published: int, observation: Observation | None) -> bool:
-        """Note the command; true when a hold began or ended."""
-        if command.choice is None:
-            return self.health.held(command.reason)
-        stamp, _ = messages.newest_frame(self.spec, observation)
-        return self.health.decided(published - stamp if stamp else None)
+    def _stream(self) -> None:
+        """Send the command of this moment, between two ticks."""
+        with self._lock:
+            if self.active and not self._controls.human(now := self._now()):
+                self._outputs.send(self.pilot.at(now))
 
     def _diagnose(self) -> None:
         with self._lock:
             if self._connections:
-                report = self.health.report(self.active)
+                why = ""
                 if self.active and self.health.reason:
                     why = topics.explain(self, self.spec, self._profiles, self.health.reason)
-                    report = dataclasses.replace(report, message="; ".join(filter(None, (report.message, why))))
-                self._diagnostics.publish(messages.diagnostics(self.get_fully_qualified_name(), report, self._now()))
+                self._outputs.diagnose(self.active, why)
 
     def _now(self) -> int:
         return self.get_clock().now().nanoseconds

@@ -19,6 +19,7 @@ class Values:
     threads: int = 1
     instruction: str = ""
     max_step: float = 1.0
+    output_rate: float = 0.0
     latch_after: float = 5.0
     deadman_button: int = -1
     low_confidence: str = "off"
@@ -41,6 +42,7 @@ DESCRIPTIONS = {
     "threads": "threads of ONNX Runtime, 0: it chooses (read when configured)",
     "instruction": "what to do, in words; empty: what the instruction topic says",
     "max_step": "largest step of a command per tick, as a share of the dimension's range high − low",
+    "output_rate": "commands per second, interpolated between ticks; 0: one each tick (read when configured)",
     "latch_after": "a fault that lasts longer [s] holds the robot until ~/rearm; 0: never (read when configured)",
     "deadman_button": "button of topic joy that must be held for the robot to drive; -1: none (read when configured)",
     "low_confidence": "off, hold or slow: what a choice that is not sure does (read when configured)",
@@ -51,6 +53,7 @@ DESCRIPTIONS = {
 }
 LIVE = ("instruction", "max_step")  # may change while the node is configured
 RANGES = {
+    "output_rate": {"floating_point_range": [ros.FloatingPointRange(from_value=0.0, to_value=500.0, step=0.0)]},
     "latch_after": {"floating_point_range": [ros.FloatingPointRange(from_value=0.0, to_value=3600.0, step=0.0)]},
     "deadman_button": {"integer_range": [ros.IntegerRange(from_value=-1, to_value=63, step=1)]},
     "max_entropy": {"floating_point_range": [ros.FloatingPointRange(from_value=0.0, to_value=1.0, step=0.0)]},

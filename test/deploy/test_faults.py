@@ -79,7 +79,7 @@ FAULTS = {
     "covered lens": ({"contrast": 0}, "camera 'front' shows nothing: every pixel is about (50, 50, 50)", 0, 0),
     "joint jump": ({"glitch": 0.5}, "right_j0 went from 4 to 4.6 in 50 ms, max_speed is 4 per second", 0, 0),
     "other size": ({"size": 64}, "camera 'front' sends images of 64x64, it began with 128x128", 0, 0),
-    "encoding": ({"encoding": "yuv422"}, "camera 'front': image encoding is 'yuv422', expected one of rgb8", 0, 0),
+    "encoding": ({"encoding": "yuv999"}, "camera 'front': image encoding is 'yuv999', expected one of rgb8", 0, 0),
     "cut image": ({"cut": 1}, "camera 'front': image of 128x128 rgb8 has step 384 and 49151 bytes", 0, 0),
     "lost joint": ({"names": ["other", *SPEC.state_names[1:]]}, "has no position of 'right_j0'", 0, 0),
     "clock ahead": ({"ahead": 3600_000 * MS}, "has a clock ahead of the receiver's: its stamp lies 35999", 0, 15),

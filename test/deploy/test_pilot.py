@@ -57,7 +57,7 @@ def test_the_next_hold_begins_where_the_robot_is_then(pilot):
 
 
 def test_what_was_never_measured_nor_commanded_is_not_sent(pilot):
-    assert np.isnan(pilot.hold("nothing heard yet").values).all()
+    assert np.isnan(pilot.hold("nothing heard yet", 1).values).all()
     command = pilot.decide(observation(instruction=""))
     np.testing.assert_array_equal(command.values[:7], STATE[:7])
     assert np.isnan(command.values[7])
@@ -68,7 +68,7 @@ def test_a_broken_measurement_does_not_replace_the_last_good_one(pilot):
     broken = STATE.copy()
     broken[3] = np.nan
     assert pilot.decide(observation(state=broken)).reason == "measured right_j3 is not a finite number"
-    np.testing.assert_array_equal(pilot.hold("again").values[:7], STATE[:7])
+    np.testing.assert_array_equal(pilot.hold("again", 2).values[:7], STATE[:7])
 
 
 def test_after_a_hold_the_network_starts_with_a_new_first_frame(pilot):

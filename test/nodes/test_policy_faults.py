@@ -12,7 +12,7 @@ ARM = "arm_controller/joint_trajectory"
 FAULTS = [
     ({"contrast": 0}, "camera 'front' shows nothing"),
     ({"size": (60, 80)}, "camera 'front' sends images of 80x60, it began with 160x120"),
-    ({"encoding": "yuv422"}, "image encoding is 'yuv422', expected one of"),
+    ({"encoding": "yuv999"}, "image encoding is 'yuv999', expected one of"),
     ({"cut": 1000}, "image of 160x120 rgb8 has step 480 and 56600 bytes"),
     ({"ahead": 3600.0}, "has a clock ahead of the receiver's: its stamp lies 3"),
     ({"ahead": -3600.0}, "camera 'front' is 3600"),

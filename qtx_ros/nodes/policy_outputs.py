@@ -1,0 +1,57 @@
+"""What the policy node sends: commands, its decisions, its diagnostics."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from qtx_ros import ros
+from qtx_ros.data.align import Observation
+from qtx_ros.data.messages import command_fields
+from qtx_ros.deploy.health import Health
+from qtx_ros.deploy.pilot import Command
+from qtx_ros.nodes import policy_messages as messages
+from qtx_ros.nodes.connections import Connections
+from qtx_ros.nodes.fields import build
+from qtx_ros.nodes.policy_topics import COMMAND
+from qtx_ros.spec import Spec
+
+RELIABLE = ros.QoSProfile(depth=10)
+
+
+class Outputs:
+    """The publishers of a configured policy node."""
+
+    def __init__(self, node: ros.Node, spec: Spec, health: Health, to: Connections) -> None:
+        self._node, self._spec, self._health = node, spec, health
+        self._commands = [to.publisher(stream.type, stream.topic, COMMAND) for stream in spec.commands]
+        self._decisions = to.publisher("qtx_ros/msg/Decision", "~/decision", RELIABLE)
+        self._diagnostics = to.publisher("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics", RELIABLE)
+
+    def send(self, values: np.ndarray) -> None:
+        """Send absolute commands, float64 [D]. A topic with an unknown value (NaN) gets nothing."""
+        begin = 0
+        for stream, publisher in zip(self._spec.commands, self._commands, strict=True):
+            part = values[begin : begin + len(stream.dimensions)]
+            begin += len(stream.dimensions)
+            if np.isfinite(part).all():
+                publisher.publish(build(*command_fields(stream, part, 0, self._spec.period_ns)))
+
+    def tell(self, command: Command, tick_ns: int, observation: Observation | None) -> bool:
+        """Publish the decision behind a command just sent, and note it; true when a hold began or ended."""
+        published = self._now()
+        self._decisions.publish(messages.decision(self._spec, command, tick_ns, published, observation))
+        if command.choice is None:
+            return self._health.held(command.reason)
+        stamp, _ = messages.newest_frame(self._spec, observation)
+        return self._health.decided(published - stamp if stamp else None)
+
+    def diagnose(self, active: bool, why: str) -> None:
+        """Publish the node's health; `why`: what the ROS graph knows of inputs that cannot arrive."""
+        report = self._health.report(active)
+        report = dataclasses.replace(report, message="; ".join(filter(None, (report.message, why))))
+        self._diagnostics.publish(messages.diagnostics(self._node.get_fully_qualified_name(), report, self._now()))
+
+    def _now(self) -> int:
+        return self._node.get_clock().now().nanoseconds
