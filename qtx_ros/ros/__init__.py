@@ -23,6 +23,7 @@ NAMES = (
     # quality of service
     "QoSProfile", "ReliabilityPolicy", "DurabilityPolicy", "HistoryPolicy", "LivelinessPolicy",
     "qos_profile_sensor_data", "qos_profile_system_default", "qos_profile_services_default", "qos_profile_parameters",
+    "SubscriptionEventCallbacks",
     # time and logging
     "Time", "Duration", "Clock", "ClockType", "ROSClock", "LoggingSeverity", "get_logger", "set_logger_level",
     # parameters

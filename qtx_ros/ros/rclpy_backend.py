@@ -45,6 +45,11 @@ from rclpy.utilities import get_default_context
 
 from qtx_ros.ros.rclpy_messages import definition, deserialize, message, serialize, service, type_hash
 
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
+
 RCLError = rclpy_implementation.RCLError
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from qtx_ros.ros.dds.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from qtx_ros.ros.dds.context import Context, get_default_context, init, ok, shutdown, try_shutdown
 from qtx_ros.ros.dds.cyclone import library_path
+from qtx_ros.ros.dds.events import SubscriptionEventCallbacks
 from qtx_ros.ros.dds.exceptions import (
     ExternalShutdownException,
     InvalidParameterTypeException,

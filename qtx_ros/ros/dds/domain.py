@@ -8,14 +8,14 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 from qtx_ros.errors import QtxError
-from qtx_ros.ros.dds import cyclone
+from qtx_ros.ros.dds import cyclone, losses
 
 RANGES = ("SUBNET", "LOCALHOST", "OFF", "SYSTEM_DEFAULT")
 # Datagrams and fragments near the UDP limit: with Cyclone's small defaults Fast DDS peers lost large frames.
 SIZES = "<General><MaxMessageSize>65000B</MaxMessageSize><FragmentSize>60000B</FragmentSize></General>"
 
 _lock = threading.Lock()
-_domains: dict[int, tuple[int, int]] = {}  # domain id → entity, users
+_domains: dict[int, tuple[int, int, int | None]] = {}  # domain id → entity, users, port of its debug monitor
 
 
 def domain_id_from_environment() -> int:
@@ -49,8 +49,8 @@ def static_peers() -> list[str]:
     return [peer for peer in os.environ.get("ROS_STATIC_PEERS", "").split(";") if peer]
 
 
-def configuration() -> str:
-    """Cyclone's configuration as XML fragments; CYCLONEDDS_URI comes last and therefore wins."""
+def configuration(more: str = "") -> str:
+    """Cyclone's configuration as XML fragments; CYCLONEDDS_URI comes last and therefore wins. `more`: of the domain."""
     reach, own = discovery_range(), os.environ.get("CYCLONEDDS_URI", "")
     general, discovery = "", ""
     if reach == "LOCALHOST" and "<NetworkInterface" not in _text(own):
@@ -66,7 +66,7 @@ def configuration() -> str:
         listed = "".join(f"<Peer address={quoteattr(peer)}/>" for peer in peers)
         discovery = "<ParticipantIndex>auto</ParticipantIndex><MaxAutoParticipantIndex>32</MaxAutoParticipantIndex>"
         discovery += f"<Peers>{listed}</Peers>" if listed else ""
-    fragments = [f"<CycloneDDS><Domain>{SIZES}{general}<Discovery>{discovery}</Discovery></Domain></CycloneDDS>"]
+    fragments = [f"<CycloneDDS><Domain>{SIZES}{general}<Discovery>{discovery}</Discovery>{more}</Domain></CycloneDDS>"]
     return ",".join([*fragments, own] if own else fragments)
 
 
@@ -78,31 +78,33 @@ def _text(uri: str) -> str:
     return "".join(path.read_text(encoding="utf-8", errors="replace") for path in paths if path.is_file())
 
 
-def acquire(domain_id: int) -> None:
-    """Create the domain in this process, or count one more user of it.
+def acquire(domain_id: int) -> int | None:
+    """Create the domain in this process, or count one more user of it; returns the port of its debug monitor, if any.
 
     Raises:
         QtxError: Cyclone DDS refuses (no usable network interface, wrong CYCLONEDDS_URI).
     """
     with _lock:
-        entity, users = _domains.get(domain_id, (0, 0))
+        entity, users, port = _domains.get(domain_id, (0, 0, None))
         if not users:
-            entity = cyclone.library().dds_create_domain(domain_id, configuration().encode())
+            port = losses.free_port()
+            entity = cyclone.library().dds_create_domain(domain_id, configuration(losses.configuration(port)).encode())
             if entity < 0:
                 reason = cyclone.library().dds_strretcode(entity).decode()
                 raise QtxError(
                     f"cannot join ROS domain {domain_id} ({reason}), the reason is above: a wrong CYCLONEDDS_URI, "
                     "no network interface, or more than 33 processes of this machine in the domain (choose another one)"
                 )
-        _domains[domain_id] = (entity, users + 1)
+        _domains[domain_id] = (entity, users + 1, port)
+        return port
 
 
 def release(domain_id: int) -> None:
     """Count one user less; the last one deletes the domain."""
     with _lock:
-        entity, users = _domains[domain_id]
+        entity, users, port = _domains[domain_id]
         if users > 1:
-            _domains[domain_id] = (entity, users - 1)
+            _domains[domain_id] = (entity, users - 1, port)
         else:
             del _domains[domain_id]
             cyclone.library().dds_delete(entity)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes as ct
+import struct
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +20,9 @@ WAITSET_ROOM = 64
 
 @dataclass(frozen=True)
 class Sample:
-    """One received message: CDR with encapsulation header [n] uint8, when it was written, and by whom."""
+    """One received message: CDR with encapsulation header, when it was written, and by whom."""
 
-    data: np.ndarray
+    data: bytes
     source_timestamp: int  # [ns]
     writer: int  # instance handle
 
@@ -122,6 +124,8 @@ class Reader(_Endpoint):
     def _create(self, participant: int, topic: int, qos: int) -> int:
         entity = cyclone.call("dds_create_reader", participant, topic, qos, None)
         self.condition = cyclone.call("dds_create_readcondition", entity, cyclone.ANY_STATE)
+        self.taken: Counter[int] = Counter()  # messages of each writer, by its instance handle
+        self._guids: dict[int, str] = {}
         return entity
 
     def take(self) -> Sample | None:
@@ -130,10 +134,8 @@ class Reader(_Endpoint):
         while lib.dds_takecdr(self.entity, ct.byref(serdata), 1, ct.byref(info), cyclone.ANY_STATE) == 1:
             try:
                 if info.valid_data:
-                    size = lib.ddsi_serdata_size(serdata)
-                    data = np.empty(size, np.uint8)
-                    lib.ddsi_serdata_to_ser(serdata, 0, size, data.ctypes.data)
-                    return Sample(data, info.source_timestamp, info.publication_handle)
+                    self.taken[info.publication_handle] += 1
+                    return Sample(_bytes(serdata), info.source_timestamp, info.publication_handle)
             finally:
                 lib.ddsi_serdata_unref(serdata)
                 serdata = ct.c_void_p()
@@ -145,6 +147,31 @@ class Reader(_Endpoint):
 
     def incompatible_qos(self) -> cyclone.IncompatibleQos | None:
         return self._incompatible("dds_get_requested_incompatible_qos_status")
+
+    def is_waiting(self) -> bool:
+        """Whether messages wait to be taken."""
+        return cyclone.library().dds_triggered(self.condition) > 0
+
+    def writer_guid(self, handle: int) -> str:
+        """The GUID of a matched writer as four hexadecimal numbers; empty when it is gone."""
+        if handle not in self._guids:
+            lib = cyclone.library()
+            endpoint = lib.dds_get_matched_publication_data(self.entity, handle)
+            if not endpoint:
+                return ""
+            self._guids[handle] = ":".join(f"{part:x}" for part in struct.unpack(">4I", bytes(endpoint.contents.key)))
+            lib.dds_builtintopic_free_endpoint(endpoint)
+        return self._guids[handle]
+
+
+def _bytes(serdata: ct.c_void_p) -> bytes:
+    """The CDR of received data, copied once."""
+    lib, vector = cyclone.library(), cyclone.IoVector()
+    reference = lib.ddsi_serdata_to_ser_ref(serdata, 0, lib.ddsi_serdata_size(serdata), ct.byref(vector))
+    try:
+        return ct.string_at(vector.base, vector.length)
+    finally:
+        lib.ddsi_serdata_to_ser_unref(reference, ct.byref(vector))
 
 
 class Guard:

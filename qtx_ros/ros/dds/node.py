@@ -8,6 +8,7 @@ from qtx_ros.ros.dds import logging
 from qtx_ros.ros.dds.arguments import Arguments, parse
 from qtx_ros.ros.dds.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup
 from qtx_ros.ros.dds.context import Context, get_default_context
+from qtx_ros.ros.dds.events import SubscriptionEventCallbacks
 from qtx_ros.ros.dds.exceptions import NotInitializedException
 from qtx_ros.ros.dds.guard_condition import GuardCondition
 from qtx_ros.ros.dds.names import check_namespace, check_node_name, expand, fully_qualified
@@ -114,11 +115,15 @@ class Node(Parameters, NodeGraph):
         qos_profile: QoSProfile | int,
         *,
         callback_group: CallbackGroup | None = None,
+        event_callbacks: SubscriptionEventCallbacks | None = None,
         raw: bool = False,
     ) -> Subscription:
         """A subscription; `callback(msg)` or `callback(msg, info)`, with `raw` the message is CDR as bytes."""
-        group = callback_group or self.default_callback_group
-        return self._added(Subscription(self, msg_type, topic, callback, as_profile(qos_profile), group, raw))
+        group, profile = callback_group or self.default_callback_group, as_profile(qos_profile)
+        subscription = Subscription(self, msg_type, topic, callback, profile, group, raw, event_callbacks)
+        for handler in subscription.event_handlers:
+            self._added(handler)
+        return self._added(subscription)
 
     def create_service(
         self,
@@ -176,6 +181,8 @@ class Node(Parameters, NodeGraph):
         return self._destroy(publisher, self._publishers)
 
     def destroy_subscription(self, subscription: Subscription) -> bool:
+        for handler in subscription.event_handlers:
+            self._destroy(handler, self._entities)
         return self._destroy(subscription, self._entities)
 
     def destroy_service(self, service: Service) -> bool:

@@ -10,6 +10,7 @@ from qtx_ros.errors import QtxError
 from qtx_ros.ros.dds import cyclone, domain
 from qtx_ros.ros.dds.endpoints import Channel, Guard, Reader, WaitSet, Writer
 from qtx_ros.ros.dds.graph import Graph
+from qtx_ros.ros.dds.losses import Losses
 from qtx_ros.ros.dds.names import fully_qualified
 from qtx_ros.ros.dds.qos import DdsQos, HistoryPolicy, QoSProfile, qos_profile_discovery
 from qtx_ros.ros.definitions import type_hash
@@ -20,6 +21,7 @@ DISCOVERY_TOPIC = "ros_discovery_info"
 
 
 OnIncompatible = Callable[[int], None] | None
+OnLost = Callable[[int], None] | None
 
 
 class Participant:
@@ -27,7 +29,8 @@ class Participant:
 
     def __init__(self, domain_id: int, enclave: str = "/") -> None:
         self.domain_id, self.closed = domain_id, False
-        self.entity = _create(domain_id, enclave)
+        self.entity, port = _create(domain_id, enclave)
+        self._losses = None if port is None else Losses(port)
         self.guid = cyclone.guid(self.entity)
         self._lock = threading.RLock()
         self._nodes: dict[str, tuple[str, str, list[Writer], list[Reader]]] = {}
@@ -49,11 +52,15 @@ class Participant:
             return self._watched_endpoint(Writer(self.entity, channel, profile), on_incompatible)
 
     def reader(
-        self, channel: Channel, profile: QoSProfile, on_incompatible: OnIncompatible = None
+        self, channel: Channel, profile: QoSProfile, on_incompatible: OnIncompatible = None, on_lost: OnLost = None
     ) -> Reader:
-        """A reader; `on_incompatible(policy id)` is called for every writer that offers less than it asks for."""
+        """A reader; `on_incompatible(policy id)` is called for every writer that offers less than it asks for,
+        `on_lost(messages lost so far)` whenever that number grows."""
         with self._lock:
-            return self._watched_endpoint(Reader(self.entity, channel, profile), on_incompatible)
+            reader = Reader(self.entity, channel, profile)
+            if on_lost and self._losses:
+                self._losses.watch(reader, on_lost)
+            return self._watched_endpoint(reader, on_incompatible)
 
     def service_id(self) -> str:
         """A new identifier for a service or client, in rmw_cyclonedds's notation."""
@@ -84,6 +91,8 @@ class Participant:
         with self._lock:
             for endpoint in endpoints:
                 self._watched.pop(endpoint.entity, None)
+                if self._losses:
+                    self._losses.forget(endpoint)
                 if not self.closed:
                     endpoint.close()
             if node in self._nodes:
@@ -97,6 +106,8 @@ class Participant:
             if self.closed:
                 return
             self.closed = True
+        if self._losses:
+            self._losses.close()
         self._guard.trigger()
         if threading.current_thread() is not self._monitor:
             self._monitor.join(1.0)
@@ -150,16 +161,16 @@ class Participant:
                     watched[entity]()
 
 
-def _create(domain_id: int, enclave: str) -> int:
-    """The participant entity.
+def _create(domain_id: int, enclave: str) -> tuple[int, int | None]:
+    """The participant entity, and the port of the domain's debug monitor.
 
     Raises:
         QtxError: Cyclone DDS refuses.
     """
-    domain.acquire(domain_id)
+    port = domain.acquire(domain_id)
     try:
         with DdsQos(None, f"enclave={enclave};") as qos:
-            return cyclone.call("dds_create_participant", domain_id, qos, None)
+            return cyclone.call("dds_create_participant", domain_id, qos, None), port
     except cyclone.DdsError as error:
         domain.release(domain_id)
         raise QtxError(f"cannot join ROS domain {domain_id}: {error}") from None

@@ -9,6 +9,7 @@ from typing import Any
 
 from qtx_ros.ros.dds.callback_groups import CallbackGroup
 from qtx_ros.ros.dds.endpoints import Channel, Reader, Sample, Writer
+from qtx_ros.ros.dds.events import MessageLostEvent, SubscriptionEventCallbacks
 from qtx_ros.ros.dds.exceptions import RCLError
 from qtx_ros.ros.dds.qos import POLICY_NAMES, QoSProfile
 from qtx_ros.ros.definitions import type_hash
@@ -84,12 +85,16 @@ class Subscription:
         profile: QoSProfile,
         callback_group: CallbackGroup,
         raw: bool,
+        event_callbacks: SubscriptionEventCallbacks | None = None,
     ) -> None:
         self.msg_type, self.topic, self.qos_profile, self.raw = msg_type, topic, profile, raw
         self.callback, self.callback_group = callback, callback_group
         self.topic_name, self._node, self._wants_info = node.resolve_topic_name(topic), node, _takes_two(callback)
         channel = topic_channel(self.topic_name, msg_type.__msgtype__)
-        self._reader: Reader = node.participant.reader(channel, profile, self._warn)
+        on_lost = event_callbacks.message_lost if event_callbacks else None
+        self.event_handlers = [MessageLostEvent(node, on_lost, callback_group)] if on_lost else []
+        report = self.event_handlers[0].report if on_lost else None
+        self._reader: Reader = node.participant.reader(channel, profile, self._warn, report)
         self.condition = self._reader.condition
         node.participant.add_endpoints(node.get_fully_qualified_name(), self._reader)
 
@@ -106,7 +111,7 @@ class Subscription:
         self._node.participant.remove_endpoints(self._node.get_fully_qualified_name(), self._reader)
 
     def _deliver(self, sample: Sample) -> None:
-        msg = sample.data.tobytes() if self.raw else deserialize(sample.data, self.msg_type)
+        msg = sample.data if self.raw else deserialize(sample.data, self.msg_type)
         if self._wants_info:
             self.callback(msg, {"source_timestamp": sample.source_timestamp, "received_timestamp": time.time_ns()})
         else:

@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from qtx_ros.ros.dds import cyclone
 from qtx_ros.ros.dds.callback_groups import CallbackGroup
 from qtx_ros.ros.dds.endpoints import Channel, Sample
@@ -40,9 +38,8 @@ def pack(client: int, sequence: int, msg: Any, name: str) -> bytes:
     return b"".join((data[:ENCAPSULATION], HEADER.pack(client, sequence), data[ENCAPSULATION:]))
 
 
-def unpack(data: np.ndarray, name: str) -> tuple[int, int, Any]:
+def unpack(raw: bytes, name: str) -> tuple[int, int, Any]:
     """(client, sequence, message): inverse of `pack`."""
-    raw = data.tobytes()
     client, sequence = HEADER.unpack_from(raw, ENCAPSULATION)
     return client, sequence, deserialize(raw[:ENCAPSULATION] + raw[ENCAPSULATION + HEADER.size :], name)
 
