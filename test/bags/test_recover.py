@@ -34,9 +34,12 @@ def text(i):
 
 
 def numbers(bag):
-    """The numbers in the messages of a bag, as rosbags reads them."""
+    """The numbers in the messages of a bag, as rosbags reads them; every byte of the messages is compared."""
     with Reader(bag) as reader:
-        return sorted(int(TYPES.deserialize_cdr(data, STRING).data.split()[0]) for _, _, data in reader.messages())
+        messages = [bytes(data) for _, _, data in reader.messages()]
+    found = sorted(int(TYPES.deserialize_cdr(data, STRING).data.split()[0]) for data in messages)
+    assert sorted(messages) == sorted(text(i) for i in found)
+    return found
 
 
 def our_bag(folder, name="bag", finish=True, split_bytes=0, messages=MESSAGES):
@@ -144,7 +147,6 @@ def test_any_one_flipped_byte_loses_at_most_a_chunk(tmp_path):
         found = recover(path, tmp_path / f"out{at}.mcap")
         kept = numbers(found.path)
         assert len(kept) >= MESSAGES - 25 and len(kept) == MESSAGES - sum(found.lost.values()), at
-        assert found.losses, at
 
 
 def test_descriptions_lost_with_the_first_chunk_come_from_the_summary(tmp_path):
