@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import shutil
@@ -181,7 +182,8 @@ class _Exporter:
             part = {key: values[first : first + STEPS_AT_ONCE] for key, values in columns.items()}
             steps = range(piece.start + first, min(piece.start + first + STEPS_AT_ONCE, piece.stop))
             for camera in self._spec.cameras:
-                part[IMAGE + camera.name] = list(pool.map(lambda s, n=camera.name: _png(piece.episode.frame(n, s)), steps))
+                frames = functools.partial(piece.episode.frame, camera.name)
+                part[IMAGE + camera.name] = list(pool.map(lambda step, frame=frames: _png(frame(step)), steps))
             self._table.write(part)
 
     def _columns(self, piece: Piece) -> dict[str, np.ndarray]:

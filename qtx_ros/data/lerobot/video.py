@@ -28,7 +28,7 @@ class Codec:
 
 
 CODECS = {
-    # both give about the same quality; h264 takes a fifth of the time, av1 (LeRobot's own settings) a third of the bytes
+    # about the same quality: h264 takes a quarter of the time, av1 (LeRobot's own settings) a quarter of the bytes
     "h264": Codec("libx264", "h264", {"preset": "ultrafast", "crf": "23", "bf": "0", "threads": "1"}),
     "av1": Codec("libsvtav1", "av1", {"preset": "12", "crf": "30", "g": str(GOP), "svtav1-params": "lp=1"}),
 }
