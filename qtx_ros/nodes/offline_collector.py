@@ -58,7 +58,7 @@ class OfflineCollector:
         if world.success:  # nothing left to show
             return Outcome(seed, "success", 0, False, "")
         instruction = ros.message(self._spec.instruction.type)(data=world.task.instruction)
-        latched = {"/" + self._spec.instruction.topic: ros.serialize(instruction)}
+        latched = [("/" + self._spec.instruction.topic, ros.serialize(instruction))]
         self._episode = self._episodes.start(world.task.instruction, self._topics, latched)
         self._say_joints()
         self._say_frame()

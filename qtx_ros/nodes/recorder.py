@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import shutil
-import time
-from collections import Counter
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,9 @@ from typing import Any
 from qtx_ros import ros
 from qtx_ros.errors import QtxError
 from qtx_ros.nodes.recorder_episodes import EVENT_TYPE, Episodes
+from qtx_ros.nodes.recorder_parameters import FILE, ParameterDump
 from qtx_ros.nodes.recorder_topics import Heard, Topics
+from qtx_ros.nodes.recorder_watch import Watch
 from qtx_ros.nodes.run import run
 from qtx_ros.spec import Spec
 
@@ -23,9 +24,12 @@ PARAMETERS = {
     "extra_topics": (["policy/decision"], "topics to record beside those of the robot"),
     "all_topics": (False, "record every topic there is"),
     "queue_mib": (256, "memory for messages that wait for the disk; what exceeds it is lost [MiB]"),
-    "min_free_mib": (500, "refuse to start an episode with less free disk [MiB]"),
+    "min_free_mib": (500, "with less free disk no episode starts, and the running one is stopped [MiB]"),
+    "split_mib": (0, "begin a new file in the bag after so much; 0: never [MiB]"),
+    "split_seconds": (0.0, "begin a new file in the bag after so long; 0: never [s]"),
 }
-DISCOVERY_SECONDS = 0.2  # how often to look for topics that appeared
+LOOK_SECONDS = 0.2  # how often to look for topics that appeared and for what went wrong
+COUNT_LOST = "QTX_ROS_COUNT_LOST"  # asks the embedded backend to count messages lost on the wire
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the node until SIGINT or SIGTERM; the running episode is closed cleanly."""
+    os.environ.setdefault(COUNT_LOST, "1")
     given = {name: getattr(args, name, None) for name in PARAMETERS}
     overrides = [ros.Parameter(name, value=value) for name, value in given.items() if value is not None]
     return run(args.ros_args, lambda context: Recorder(overrides, context=context), finish=Recorder.finish)
@@ -54,19 +59,22 @@ class Recorder(ros.Node):
         spec = Spec.load(values["robot"])
         self._simulated = bool(self.get_parameter("use_sim_time").value)
         self._events = self.create_publisher(ros.message(EVENT_TYPE), "episode/event", 10)
+        sizes = ("queue_mib", "min_free_mib", "split_mib", "split_seconds")
         self._episodes = Episodes(
-            Path(values["directory"]).expanduser(), spec, self._now, self._announce,
-            self.resolve_topic_name("episode/event"), values["queue_mib"], values["min_free_mib"],
+            Path(values["directory"]).expanduser(), spec, self._now, self._events.publish,
+            self.resolve_topic_name("episode/event"), *(values[name] for name in sizes),
         )  # fmt: skip
-        self._latched: dict[str, bytes] = {}  # last message of each latched topic
         self._instruction_topic, self._instruction = self.resolve_topic_name(spec.instruction.topic), ""
-        self._topics = Topics(self, spec, values["extra_topics"], values["all_topics"], self._hear)
+        self._topics = Topics(self, spec, values["extra_topics"], values["all_topics"], self._hear, self._lose)
         self._topics.on_new = self._episodes.declare
-        self._status = _Status(self, self._episodes, self._topics)
+        self._watch = Watch(self, self._episodes, self._topics, self._now)
+        self._dump = ParameterDump(self)
         self._offer_control()
-        self.create_timer(DISCOVERY_SECONDS, self._topics.refresh)
-        self.create_timer(1.0, self._status.publish)
+        steady = ros.Clock(clock_type=ros.ClockType.STEADY_TIME)  # also while simulated time stands still
+        self.create_timer(LOOK_SECONDS, self._look, clock=steady)
+        self.create_timer(1.0, self._watch.publish, clock=steady)
         self.get_logger().info(f"records {spec.name} into {self._episodes.directory.resolve()}")
+        threading.Thread(target=self._salvage, name="salvage", daemon=True).start()
 
     def finish(self) -> None:
         """Close the running episode: the process is about to end."""
@@ -75,6 +83,16 @@ class Recorder(ros.Node):
 
     def _now(self) -> int:
         return self.get_clock().now().nanoseconds
+
+    def _salvage(self) -> None:
+        """Complete what an earlier recorder left unfinished."""
+        from qtx_ros.bags.recover import salvage
+
+        try:
+            for recovered in salvage(self._episodes.directory):
+                self.get_logger().warning(f"an unfinished recording was found: {recovered.sentence}")
+        except (QtxError, OSError) as error:
+            self.get_logger().error(str(error))
 
     # --- what others may ask for ---
 
@@ -88,16 +106,33 @@ class Recorder(ros.Node):
         self.create_subscription(ros.message("qtx_ros/msg/EpisodeCommand"), "episode/command", self._obey, 10)
 
     def _start(self, instruction: str) -> str:
-        name = self._episodes.start(instruction or self._instruction, self._topics.known(), self._latched)
-        self.get_logger().info(f"episode {name} started: {instruction or self._instruction!r}")
+        instruction = instruction or self._instruction
+        name = self._episodes.start(instruction, self._topics.known(), self._topics.latched())
+        self._watch.begin()
+        self._dump.begin(self._keep_parameters)
+        self.get_logger().info(f"episode {name} started: {instruction!r}")
         return name
 
-    def _stop(self, label: str = "", comment: str = "") -> dict:
-        recording, path = self._episodes.stop(label, comment)
+    def _stop(self, label: str = "", comment: str = "", problem: str = "") -> dict:
+        """Stop the episode; `problem`: why it ends though nobody asked for it."""
+        problems = [*([problem] if problem else []), *self._watch.verdict()]
+        if self._episodes.running is not None:
+            self._dump.end()
+        try:
+            recording, path = self._episodes.stop(label, comment, problems)
+        finally:
+            self._watch.begin()
         written, lost = sum(recording.counts.values()), sum(recording.lost.values())
-        log = self.get_logger().warning if lost else self.get_logger().info
-        log(f"episode {recording.name} {'stopped' if path else 'discarded'}: {written} messages, {lost} lost")
-        return {"episode": recording.name, "path": str(path.resolve()) if path else ""}
+        log = self.get_logger().warning if lost or problems else self.get_logger().info
+        broken = f"; not accepted: {'; '.join(problems)}" if problems else ""
+        log(f"episode {recording.name} {'stopped' if path else 'discarded'}: {written} messages, {lost} lost{broken}")
+        return {"episode": recording.name, "path": str(path.resolve()) if path else "", "problems": problems}
+
+    def _keep_parameters(self, text: str, silent: list[str]) -> None:
+        if self._episodes.running is not None:
+            self._episodes.running.attach(FILE, text)
+        if silent:
+            self.get_logger().info(f"{FILE} lacks the parameters of {', '.join(silent)}: no answer")
 
     def _label(self, label: str, comment: str, episode: str) -> dict:
         return {"message": f"{self._episodes.label(label, comment, episode)}: {label}"}
@@ -134,52 +169,23 @@ class Recorder(ros.Node):
 
     def _hear(self, heard: Heard) -> None:
         """One serialised message of a subscribed topic."""
-        if heard.latched:
-            self._latched[heard.topic] = heard.data
         if heard.topic == self._instruction_topic:
             self._instruction = ros.deserialize(heard.data, "std_msgs/msg/String").data
-        recording = self._episodes.running
-        if recording is None:
-            return
-        received, published = self._now(), heard.source_ns or None
+        received, published, stamp = self._now(), heard.source_ns or None, heard.stamp_ns()
         if self._simulated:  # a stamp from /clock may overtake /clock itself
-            received, published = max(received, heard.stamp_ns()), None
-        if not recording.write(heard.topic, received, heard.data, published):
-            reason = recording.error or "the disk is too slow"
-            self.get_logger().error(f"messages are being lost: {reason}", throttle_duration_sec=5.0)
+            received, published = max(received, stamp), None
+        self._watch.hear(heard.topic, received, len(heard.data), stamp)
+        if self._episodes.running is not None:
+            self._episodes.running.write(heard.topic, received, heard.data, published)
 
-    def _announce(self, event: Any) -> None:
-        self._events.publish(event)
+    def _lose(self, topic: str, count: int) -> None:
+        self._watch.lose(topic, count)
 
-
-class _Status:
-    """Publishes RecorderStatus."""
-
-    def __init__(self, node: Recorder, episodes: Episodes, topics: Topics) -> None:
-        self._node, self._episodes, self._topics = node, episodes, topics
-        self._publisher = node.create_publisher(ros.message("qtx_ros/msg/RecorderStatus"), "~/status", 10)
-        self._before: Counter[str] = Counter()
-        self._time = time.monotonic()
-
-    def publish(self) -> None:
-        msg = ros.message("qtx_ros/msg/RecorderStatus")()
-        now = self._node.get_clock().now()
-        msg.header.stamp = now.to_msg()
-        recording = self._episodes.running
-        if self._episodes.directory.exists():
-            msg.free_disk = shutil.disk_usage(self._episodes.directory).free
-        if recording is not None:
-            msg.recording, msg.episode, msg.path = True, recording.name, str(recording.path)
-            msg.duration = (now.nanoseconds - self._episodes.started_ns) / 1e9
-            msg.messages, msg.bytes = sum(recording.counts.values()), recording.bytes
-            msg.lost = sum(recording.lost.values())
-        self._per_topic(msg, Counter(recording.counts if recording else {}), recording.lost if recording else Counter())
-        self._publisher.publish(msg)
-
-    def _per_topic(self, msg: Any, counts: Counter, lost: Counter) -> None:
-        elapsed, self._time = time.monotonic() - self._time, time.monotonic()
-        for topic, (type, _) in sorted(self._topics.known().items()):
-            rate = max(counts[topic] - self._before[topic], 0) / max(elapsed, 1e-3)
-            fields = {"name": topic, "type": type, "messages": counts[topic], "rate": rate, "lost_queue": lost[topic]}
-            msg.topics.append(ros.message("qtx_ros/msg/TopicStatus")(**fields))
-        self._before = counts
+    def _look(self) -> None:
+        """Follow topics that appeared, warn of what went wrong, stop before the disk is full."""
+        self._topics.refresh()
+        for text in self._watch.look():
+            self.get_logger().warning(text)
+        if self._episodes.running is not None and (problem := self._watch.disk_problem()):
+            self.get_logger().error(f"the episode is stopped: {problem}")
+            self._try(lambda: self._stop(comment=f"stopped by the recorder: {problem}", problem=problem))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -36,31 +36,34 @@ class Episodes:
         event_topic: str,
         queue_mib: int = 256,
         min_free_mib: int = 500,
+        split_mib: int = 0,
+        split_seconds: float = 0.0,
     ) -> None:
         self.directory, self.spec = directory, spec
         self.running: Recording | None = None
         self.started_ns = 0
         self._now, self._announce, self._event_topic = now, announce, event_topic
         self._queue_bytes, self._min_free_mib = queue_mib * MIB, min_free_mib
+        self._split = split_mib * MIB, round(split_seconds * 1e9)
         self._facts = {"instruction": "", "label": "", "comment": ""}  # of the running episode
         self._last: Path | None = None  # the bag of the last finished episode
 
-    def start(self, instruction: str, topics: Known, latched: dict[str, bytes]) -> str:
+    def start(self, instruction: str, topics: Known, latched: Iterable[tuple[str, bytes]]) -> str:
         """Start an episode with the topics known so far and the latched messages of before; returns its identifier."""
         if self.running is not None:
             raise QtxError(f"episode {self.running.name} is running, stop it first")
-        self._check_disk()
+        self.check_disk()
         now = self._now()
         if now <= 0:
             raise QtxError("the simulated clock has not started: nothing arrived on /clock yet")
         name = datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
-        self.running, self.started_ns = Recording(self.directory, name, self._queue_bytes), now
+        self.running, self.started_ns = Recording(self.directory, name, self._queue_bytes, *self._split), now
         self._facts = {"instruction": instruction, "label": "", "comment": ""}
         self.declare(self._event_topic, EVENT_TYPE, (qos_profile(),))
         for topic, (type, profiles) in topics.items():
             self.declare(topic, type, profiles)
         self._mark("START", now, contract=self.spec.to_json())
-        for topic, data in latched.items():
+        for topic, data in latched:
             self.running.write(topic, now, data)
         return name
 
@@ -69,14 +72,19 @@ class Episodes:
         if self.running is not None:
             self.running.add_topic(topic, type, ros.definition(type), ros.type_hash(type), profiles)
 
-    def stop(self, label: str = "", comment: str = "") -> tuple[Recording, Path | None]:
-        """Stop the episode; `discard` deletes it. Returns the recording and the bag's path."""
+    def stop(
+        self, label: str = "", comment: str = "", problems: Sequence[str] = ()
+    ) -> tuple[Recording, Path | None]:
+        """Stop the episode; `discard` deletes it. Returns the recording and the bag's path.
+
+        `problems`: limits of the robot's file that the recording broke, kept in its last mark.
+        """
         _check_label(label, "")
         recording = self.running
         if recording is None:
             raise QtxError("no episode is running")
         self._facts["label"], self._facts["comment"] = label or self._facts["label"], comment or self._facts["comment"]
-        self._mark("STOP", self._now())
+        self._mark("STOP", self._now(), problems=list(problems))
         self.running = None
         if self._facts["label"] == "discard":
             recording.abort()
@@ -98,13 +106,14 @@ class Episodes:
         self._announce(event("LABEL", self._now(), episode=bag.name, label=label, comment=comment))
         return bag.name
 
-    def _mark(self, kind: str, now: int, contract: str = "") -> None:
+    def _mark(self, kind: str, now: int, **fields: Any) -> None:
         """Write an event of the running episode into its bag, and announce it."""
-        msg = event(kind, now, episode=self.running.name, contract=contract, **self._facts)
+        msg = event(kind, now, episode=self.running.name, **fields, **self._facts)
         self.running.write(self._event_topic, now, ros.serialize(msg))
         self._announce(msg)
 
-    def _check_disk(self) -> None:
+    def check_disk(self) -> None:
+        """QtxError if the folder cannot be written to, or its disk has less free than asked for."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(self.directory).free // MIB
@@ -114,7 +123,7 @@ class Episodes:
             raise QtxError(f"{self.directory} has {free} MiB free, min_free_mib asks for {self._min_free_mib}")
 
 
-def event(kind: str, now: int, **fields: str) -> Any:
+def event(kind: str, now: int, **fields: Any) -> Any:
     """An EpisodeEvent; `kind` is START, STOP or LABEL."""
     msg = ros.message(EVENT_TYPE)(**fields)
     msg.header.stamp = time_message(now)

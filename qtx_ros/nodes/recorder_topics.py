@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,8 @@ from qtx_ros.bags.writer import qos_profile
 from qtx_ros.spec import Spec
 
 DEPTH = 100  # messages the middleware keeps for us
-NEVER = ("/rosout", "/parameter_events")  # not recorded by all_topics
+ALWAYS = ("/parameter_events",)
+NEVER = ("/rosout",)  # not recorded by all_topics
 Known = dict[str, tuple[str, tuple]]  # topic → (type, QoS its publishers offer, as a bag stores it)
 
 
@@ -23,7 +25,6 @@ class Heard:
     topic: str
     data: bytes
     source_ns: int  # when it was published, 0 if unknown
-    latched: bool
     stamped: bool  # it begins with a header
 
     def stamp_ns(self) -> int:
@@ -45,21 +46,33 @@ class Topics:
     """Serialised subscriptions to the robot's topics and `extra` ones, or to `everything`."""
 
     def __init__(
-        self, node: Any, spec: Spec, extra: Sequence[str], everything: bool, hear: Callable[[Heard], None]
+        self,
+        node: Any,
+        spec: Spec,
+        extra: Sequence[str],
+        everything: bool,
+        hear: Callable[[Heard], None],
+        lost: Callable[[str, int], None],
     ) -> None:
-        self._node, self._everything, self._hear = node, everything, hear
-        streams = (*spec.cameras, *spec.states, *spec.commands, spec.instruction, spec.events)
+        """`hear` is called with every message, `lost` with a topic and how many more it has lost on the wire."""
+        self._node, self._everything, self._hear, self._lost = node, everything, hear, lost
+        streams = (*spec.cameras, *spec.states, *spec.commands, spec.instruction, spec.events, spec.intervention)
         self._types = {node.resolve_topic_name(stream.topic): stream.type for stream in streams}
-        self._wanted = [*self._types, *(node.resolve_topic_name(topic) for topic in extra)]
+        self._wanted = [*self._types, *ALWAYS, *(node.resolve_topic_name(topic) for topic in extra)]
         self._own = {*NEVER, node.resolve_topic_name("episode/event"), node.resolve_topic_name("~/status")}
         self._listening: dict[str, _Listening] = {}
         self._known: Known = {}
+        self._latched: dict[str, deque[bytes]] = {}  # what a late joiner would be given
         self._refused: set[str] = set()
         self.on_new: Callable[[str, str, tuple], None] = lambda topic, type, profiles: None
 
     def known(self) -> Known:
         """Every topic subscribed so far."""
         return dict(self._known)
+
+    def latched(self) -> list[tuple[str, bytes]]:
+        """Latched messages heard so far, as a late joiner would be given them: (topic, CDR)."""
+        return [(topic, data) for topic, kept in self._latched.items() for data in kept]
 
     def refresh(self) -> None:
         """Subscribe to what has appeared, and anew where a new publisher offers less than was asked for."""
@@ -75,6 +88,9 @@ class Topics:
     def _follow(self, topic: str, offers: list) -> None:
         reliable = all(o.qos_profile.reliability == ros.ReliabilityPolicy.RELIABLE for o in offers)
         latched = all(o.qos_profile.durability == ros.DurabilityPolicy.TRANSIENT_LOCAL for o in offers)
+        if latched:
+            depth = sum(max(offer.qos_profile.depth, 1) for offer in offers)
+            self._latched[topic] = deque(self._latched.get(topic, ()), maxlen=depth)
         if before := self._listening.get(topic):
             if (reliable or not before.reliable) and (latched or not before.latched):
                 return
@@ -99,14 +115,29 @@ class Topics:
         stamped = next(iter(message.get_fields_and_field_types().values()), "") == "std_msgs/Header"
 
         def hear(data: bytes, info: dict) -> None:
-            self._hear(Heard(topic, bytes(data), int(info["source_timestamp"]), latched, stamped))
+            if latched:
+                self._latched[topic].append(data)
+            self._hear(Heard(topic, data, int(info["source_timestamp"]), stamped))
 
         def hear_alone(data: bytes) -> None:
             hear(data, {"source_timestamp": 0})
 
         callback = hear if self._tells_source_time() else hear_alone
-        subscription = self._node.create_subscription(message, topic, callback, _request(reliable, latched), raw=True)
+        subscription = self._subscribe(message, topic, callback, _request(reliable, latched))
         self._listening[topic] = _Listening(subscription, reliable, latched)
+
+    def _subscribe(self, message: type, topic: str, callback: Callable, profile: Any) -> Any:
+        """A serialised subscription that counts what it loses, where the middleware can."""
+        events = ros.SubscriptionEventCallbacks(
+            message_lost=lambda info: self._lost(topic, int(info.total_count_change))
+        )
+        arguments = (message, topic, callback, profile)
+        try:
+            return self._node.create_subscription(*arguments, event_callbacks=events, raw=True)
+        except Exception as error:
+            if type(error).__name__ != "UnsupportedEventTypeError":
+                raise
+            return self._node.create_subscription(*arguments, raw=True)
 
     def _tells_source_time(self) -> bool:
         """Whether callbacks may take the message's information: everywhere but in rclpy of Humble."""
