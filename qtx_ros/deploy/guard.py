@@ -7,7 +7,8 @@ from qtx_ros.deploy.takeover import HUMAN
 
 DEADMAN = "the dead-man button"
 DOUBT = "the network is not sure"
-EXPECTED = (NO_INSTRUCTION, HUMAN, DEADMAN, DOUBT)  # reasons to hold that are no fault
+PAUSED = "paused"
+EXPECTED = (NO_INSTRUCTION, HUMAN, DEADMAN, DOUBT, PAUSED)  # reasons to hold that are no fault
 DEADMAN_NS = 300_000_000  # silence of the joystick after which its button counts as released
 
 

@@ -1,4 +1,4 @@
-"""What people say to a running policy: emergency stop, re-arm, dead-man's button, takeover."""
+"""What people say to a running policy: emergency stop, re-arm, pause, dead-man's button, takeover."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qtx_ros import ros
-from qtx_ros.deploy.guard import Deadman, Guard
+from qtx_ros.deploy.guard import PAUSED, Deadman, Guard
 from qtx_ros.deploy.takeover import Takeover
 from qtx_ros.nodes.connections import Connections
 from qtx_ros.spec import Spec
@@ -15,7 +15,7 @@ RELIABLE = ros.QoSProfile(depth=10)
 
 
 class Controls:
-    """Listens for a node; `emergency_stop`, `~/stop` and `~/rearm` work from its start to its end.
+    """Listens for a node; `emergency_stop`, `~/stop`, `~/rearm`, `~/pause`, `~/resume` work from its start to its end.
 
     `stopped()` is called at every emergency stop, `fault()` tells what is wrong at this moment.
     """
@@ -23,12 +23,15 @@ class Controls:
     def __init__(self, node: ros.Node, group: Any, stopped: Callable[[], None], fault: Callable[[], str]) -> None:
         self._node, self._stopped, self._fault = node, stopped, fault
         self.guard, self.takeover, self._deadman = Guard(), Takeover(), None
+        self._paused = False
         trigger = ros.service("std_srvs/srv/Trigger")
         node.create_subscription(
             ros.message("std_msgs/msg/Bool"), "emergency_stop", self._on_stop, RELIABLE, callback_group=group
         )
-        node.create_service(trigger, "~/stop", self._on_stop_service, callback_group=group)
-        node.create_service(trigger, "~/rearm", self._on_rearm, callback_group=group)
+        services = {"stop": self._on_stop_service, "rearm": self._on_rearm}
+        services |= {"pause": self._on_pause, "resume": self._on_resume}
+        for name, callback in services.items():
+            node.create_service(trigger, f"~/{name}", callback, callback_group=group)
 
     def connect(self, spec: Spec, latch_after: float, deadman_button: int, to: Connections) -> None:
         """Listen to what depends on the robot: the intervention topic, and the joystick if it has a dead-man button."""
@@ -50,12 +53,13 @@ class Controls:
 
     def blocked(self, now_ns: int) -> bool:
         """Whether the robot must hold whatever its inputs say."""
-        return bool(self.guard.latched or self.takeover.lost(now_ns) or self._released(now_ns))
+        return bool(self.guard.latched or self._paused or self.takeover.lost(now_ns) or self._released(now_ns))
 
     def reason(self, fault: str, now_ns: int) -> str:
         """Why the robot must hold: `fault`, what people say, and what is latched. Empty: it may drive. Once a tick."""
         fault = "; ".join(filter(None, (self.takeover.lost(now_ns), fault)))
-        return "; ".join(filter(None, (self.guard.reason(fault, now_ns), self._released(now_ns))))
+        paused = PAUSED if self._paused else ""
+        return "; ".join(filter(None, (self.guard.reason(fault, now_ns), paused, self._released(now_ns))))
 
     def _released(self, now_ns: int) -> str:
         return self._deadman.reason(now_ns) if self._deadman else ""
@@ -78,6 +82,17 @@ class Controls:
         refused = self.guard.rearm(self._fault())
         response.success, response.message = not refused, refused or "armed"
         self._node.get_logger().warning(f"re-arming: {response.message}")
+        return response
+
+    def _on_pause(self, _request: Any, response: Any) -> Any:
+        self._paused = True
+        self._stopped()
+        response.success, response.message = True, "the robot is held until ~/resume"
+        return response
+
+    def _on_resume(self, _request: Any, response: Any) -> Any:
+        self._paused = False
+        response.success, response.message = True, "resumed"
         return response
 
     def _on_intervention(self, msg: Any) -> None:

@@ -53,5 +53,9 @@ class Outputs:
         report = dataclasses.replace(report, message="; ".join(filter(None, (report.message, why))))
         self._diagnostics.publish(messages.diagnostics(self._node.get_fully_qualified_name(), report, self._now()))
 
+    def log(self, problem: str) -> None:
+        """Say what went wrong, at most once a second."""
+        self._node.get_logger().error(problem, throttle_duration_sec=1.0)
+
     def _now(self) -> int:
         return self._node.get_clock().now().nanoseconds

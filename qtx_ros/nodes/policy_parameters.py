@@ -20,6 +20,7 @@ class Values:
     instruction: str = ""
     max_step: float = 1.0
     output_rate: float = 0.0
+    instruction_change: str = "reset"
     latch_after: float = 5.0
     deadman_button: int = -1
     low_confidence: str = "off"
@@ -27,6 +28,11 @@ class Values:
     max_entropy: float = 1.0
     slow_step: float = 0.2
     autostart: bool = True
+
+    def __post_init__(self) -> None:
+        if self.instruction_change not in CHANGES:
+            expected = " or ".join(CHANGES)
+            raise QtxError(f"instruction_change is {self.instruction_change!r}, expected {expected}")
 
     def confidence(self) -> Confidence:
         """What to do with a choice that the network is not sure of."""
@@ -43,6 +49,7 @@ DESCRIPTIONS = {
     "instruction": "what to do, in words; empty: what the instruction topic says",
     "max_step": "largest step of a command per tick, as a share of the dimension's range high − low",
     "output_rate": "commands per second, interpolated between ticks; 0: one each tick (read when configured)",
+    "instruction_change": "reset or keep: what a new instruction does to the frames remembered (read when configured)",
     "latch_after": "a fault that lasts longer [s] holds the robot until ~/rearm; 0: never (read when configured)",
     "deadman_button": "button of topic joy that must be held for the robot to drive; -1: none (read when configured)",
     "low_confidence": "off, hold or slow: what a choice that is not sure does (read when configured)",
@@ -51,6 +58,7 @@ DESCRIPTIONS = {
     "slow_step": "slow: the step per tick, as a share of the one allowed (read when configured)",
     "autostart": "configure and activate when the node starts",
 }
+CHANGES = ("reset", "keep")
 LIVE = ("instruction", "max_step")  # may change while the node is configured
 RANGES = {
     "output_rate": {"floating_point_range": [ros.FloatingPointRange(from_value=0.0, to_value=500.0, step=0.0)]},

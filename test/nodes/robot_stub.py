@@ -95,9 +95,13 @@ class Robot:
     def say(self, instruction: str) -> None:
         self._text.publish(ros.message(self.spec.instruction.type)(data=instruction))
 
-    def begin_episode(self) -> None:
+    def begin_episode(self, episode: str = "") -> None:
         event = ros.message("qtx_ros/msg/EpisodeEvent")
-        self._events.publish(event(event=event.START))
+        self._events.publish(event(event=event.START, episode=episode))
+
+    def end_episode(self, episode: str = "") -> None:
+        event = ros.message("qtx_ros/msg/EpisodeEvent")
+        self._events.publish(event(event=event.STOP, episode=episode))
 
     def _now(self):
         return time_message(self.node.get_clock().now().nanoseconds + round(self.ahead * 1e9))

@@ -1,8 +1,11 @@
 """What people say to a driving policy: stop, re-arm, hold this button, be sure. Over ROS topics and services."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from robot_stub import TEXT, begin, make, wait
+from tiny_bundle import write_tiny_bundle
 
 from qtx_ros import ros
 from qtx_ros.nodes.policy_node import PolicyNode
@@ -13,13 +16,15 @@ ARM = "arm_controller/joint_trajectory"
 class Person:
     """Presses buttons and calls services."""
 
+    SERVICES = ("stop", "rearm", "pause", "resume")
+
     def __init__(self, robot):
         node = robot.node
         self._bool, self._joy = ros.message("std_msgs/msg/Bool"), ros.message("sensor_msgs/msg/Joy")
         self._stop = node.create_publisher(self._bool, "emergency_stop", 10)
         self._sticks = node.create_publisher(self._joy, "joy", 10)
         self._trigger = ros.service("std_srvs/srv/Trigger")
-        self._clients = {name: node.create_client(self._trigger, f"policy/{name}") for name in ("stop", "rearm")}
+        self._clients = {name: node.create_client(self._trigger, f"policy/{name}") for name in self.SERVICES}
         self.held = None  # the dead-man's button; None: the joystick is silent
         node.create_timer(0.05, self._play)
         assert wait(self._stop.get_subscription_count)
@@ -126,7 +131,7 @@ def test_what_was_read_when_configured_cannot_change_while_it_is(start):
     (result,) = node.set_parameters([ros.Parameter("deadman_button", value=1)])
     assert not result.successful and "clean it up first" in result.reason
     (result,) = node.set_parameters([ros.Parameter("max_step", value=0.5)])
-    assert result.successful and node.pilot.max_step == 0.5
+    assert result.successful and node.driver.pilot.max_step == 0.5
 
 
 def test_a_word_that_low_confidence_does_not_know_is_refused(context, tmp_path, spec):
@@ -134,3 +139,57 @@ def test_a_word_that_low_confidence_does_not_know_is_refused(context, tmp_path, 
     node.trigger_configure()
     assert isinstance(node, PolicyNode) and "low_confidence is 'panic', expected one of off, hold, slow" in node.error
     spinner.close()
+
+
+def test_a_pause_holds_until_it_is_resumed_and_is_no_fault(start):
+    _, robot, person = start(latch_after=0.2)
+    assert person.call("pause").success
+    assert held(robot, "paused")
+    count = len(robot.holds())
+    assert wait(lambda: len(robot.holds()) > count + 10) and robot.holds()[-1].reason == "paused"
+    assert person.call("resume").success and drives(robot)
+
+
+def reload(robot, **fields):
+    service = ros.service("qtx_ros/srv/Reload")
+    client = robot.node.create_client(service, "policy/reload")
+    assert wait(client.service_is_ready)
+    future = client.call_async(service.Request(**fields))
+    assert wait(future.done)
+    return future.result()
+
+
+def test_another_policy_takes_over_between_episodes_only(start, tmp_path, spec):
+    node, robot, person = start()
+    other = str(write_tiny_bundle(tmp_path / "other", spec, name="other"))
+    assert reload(robot, bundle=other).message == "the robot is being driven: call ~/pause first"
+    person.call("pause")
+    assert held(robot, "paused")
+    robot.begin_episode("e1")
+    assert wait(lambda: "episode e1 is running" in reload(robot, bundle=other).message)
+    robot.end_episode("e1")
+    assert wait(lambda: reload(robot, bundle=other).success)
+    assert node.driver.pilot.policy.manifest.name == "other"
+    person.call("resume")
+    assert drives(robot)
+
+
+def test_a_policy_that_does_not_fit_is_refused_and_the_old_one_stays(start, tmp_path, spec):
+    node, robot, person = start()
+    person.call("pause")
+    assert held(robot, "paused")
+    slower = write_tiny_bundle(tmp_path / "slower", dataclasses.replace(spec, rate=5.0), name="slower")
+    assert "does not fit robot" in reload(robot, bundle=str(slower)).message
+    assert "is not a bundle" in reload(robot, bundle="/nowhere/bundle").message
+    person.call("resume")
+    assert drives(robot) and node.driver.pilot.policy.manifest.name == "tiny"
+
+
+@pytest.mark.parametrize(("change", "fresh"), [("reset", True), ("keep", False)])
+def test_a_new_instruction_may_keep_what_was_seen(start, change, fresh, monkeypatch):
+    node, robot, _ = start(instruction_change=change)
+    resets = []
+    monkeypatch.setattr(node.driver.pilot, "reset", lambda: resets.append(1))
+    robot.say("close the drawer")
+    assert wait(lambda: robot.choices()[-1].instruction == "close the drawer")
+    assert bool(resets) == fresh

@@ -20,7 +20,7 @@ def test_nothing_is_commanded_before_activation(pair):
     node, robot = pair
     robot.say(TEXT)
     assert node.trigger_configure() == SUCCESS
-    assert wait(lambda: not node.aligner.observe(node.get_clock().now().nanoseconds).problems)
+    assert wait(lambda: not node.driver.aligner.observe(node.get_clock().now().nanoseconds).problems)
     assert wait(lambda: len(robot.diagnostics) >= 2)
     assert not robot.decisions and not robot.messages
     assert robot.diagnostics[-1].message == "not active"
@@ -128,7 +128,7 @@ def test_the_start_of_an_episode_forgets_the_frames_before_it(driving):
     node, robot = driving
     robot.running = False
     robot.begin_episode()
-    assert wait(lambda: node.pilot.policy.fresh)
+    assert wait(lambda: node.driver.pilot.policy.fresh)
     robot.brightness = 250
     robot.running = True
     count = len(robot.choices())
@@ -158,7 +158,7 @@ def test_commands_stay_within_a_step_of_the_measured_position(context, tmp_path,
 
 def test_a_network_that_fails_makes_the_robot_hold(driving, monkeypatch):
     node, robot = driving
-    monkeypatch.setattr(node.pilot, "choose", lambda observation: 1 / 0)
+    monkeypatch.setattr(node.driver.pilot, "choose", lambda observation: 1 / 0)
     assert wait(lambda: robot.holds())
     assert robot.holds()[0].reason == "the network failed: ZeroDivisionError"
 
@@ -169,8 +169,8 @@ def test_a_network_that_hangs_makes_the_robot_hold_meanwhile(context, tmp_path, 
     node.trigger_configure()
     node.trigger_activate()
     begin(robot)
-    choose = node.pilot.choose
-    monkeypatch.setattr(node.pilot, "choose", lambda o: wait(lambda: len(robot.holds()) > 2) and choose(o))
+    choose = node.driver.pilot.choose
+    monkeypatch.setattr(node.driver.pilot, "choose", lambda o: wait(lambda: len(robot.holds()) > 2) and choose(o))
     assert wait(lambda: len(robot.holds()) > 2)
     assert robot.holds()[0].reason.startswith("the network has not answered for")
     assert wait(lambda: any("the network took" in d.reason for d in robot.holds()))

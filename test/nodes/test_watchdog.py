@@ -33,7 +33,7 @@ def watched(robot, tmp_path):
     started = [subprocess.Popen([*qtx, verb, "--bundle", bundle], **pipes) for verb in ("policy", "watchdog")]
     assert wait(lambda: robot.node.count_subscribers("policy/decision") >= 2, 60)
     robot.say(TEXT)
-    assert wait(lambda: len(robot.choices()) > 5, 60)
+    assert wait(lambda: len(robot.choices()) > 5 and len(robot.commands[ARM]) > 5, 60)
     yield started
     for process in started:
         process.kill()
