@@ -8,6 +8,7 @@ BENCHMARKS = {
     "tick": "one policy tick: torch eager, ONNX step by step, ONNX in one graph",
     "wire": "images and joint states between two processes",
     "record": "two raw cameras and joints into a bag: losses, CPU, memory",
+    "crash": "the recorder killed at random moments: what is lost of the episode",
     "convert": "bags into a training set, times real time per core",
     "loader": "training windows a second, against the JPEG decode limit",
     "train": "training samples a second and peak memory",
