@@ -1,4 +1,4 @@
-"""How others can tell a recording that runs from one whose recorder died: the running one holds a lock in its folder."""
+"""How others tell a recording that runs from one whose recorder died: the running one holds a lock in its folder."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Writing one MCAP file. Message bytes go to the file as they are, without being copied into a chunk first.
 
-Chunks are uncompressed, carry a CRC and a message index. What a long recording has to remember is one packed index entry
-per chunk, about 100 bytes.
+Chunks are uncompressed, carry a CRC and a message index. What a long recording has to remember is one packed index
+entry per chunk, about 100 bytes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MESSAGE = struct.Struct("<BQHIQQ")  # opcode, length, channel, sequence, log ti
 _CHUNK = struct.Struct("<BQQQQIIQ")  # opcode, length, first, last, size, CRC, length of "" (no compression), size
 _INDEX = struct.Struct("<BQHI")  # opcode, length, channel, bytes of entries
 _ENTRY = struct.Struct("<QQ")  # log time, offset in the chunk
-_CHUNK_INDEX = struct.Struct("<BQQQQQI")  # opcode, length, first, last, offset and length of the chunk, bytes of the map
+_CHUNK_INDEX = struct.Struct("<BQQQQQI")  # opcode, length, first, last, place of the chunk, bytes of the map
 _CHUNK_INDEX_ENTRY = struct.Struct("<HQ")  # channel, offset of its message index
 _CHUNK_INDEX_END = struct.Struct("<QIQQ")  # bytes of all message indexes, length of "", size, size
 _RECORD_HEAD = 9  # opcode and length
@@ -183,7 +183,8 @@ class McapFile:
         start, data, offsets = self.bytes, b"", b""
         for opcode, records in groups:
             if records:
-                offsets += _record(SummaryOffset(group_opcode=opcode, group_start=start + len(data), group_length=len(records)))
+                place = {"group_start": start + len(data), "group_length": len(records)}
+                offsets += _record(SummaryOffset(group_opcode=opcode, **place))
                 data += records
         offset_start = start + len(data)
         head = struct.pack("<BQQQ", Opcode.FOOTER, 20, start, offset_start)

@@ -19,8 +19,8 @@ class Recording:
     """Writes `folder/name` from a thread of its own. Its methods never block but for `close` and `abort`.
 
     When more than `capacity` bytes wait, or after the disk refused a write (`error` says why), messages are dropped and
-    counted in `lost`. Another thread forces to disk what was written, so that neither the writer nor `close` waits long.
-    `split_bytes` and `split_ns` as in `BagWriter`.
+    counted in `lost`. Another thread forces to disk what was written, so that neither the writer nor `close` waits
+    long. `split_bytes` and `split_ns` as in `BagWriter`.
     """
 
     def __init__(

@@ -99,10 +99,10 @@ class BagWriter:
         self._finish_file()
         metadata = describe(self._topics.values(), self.counts, self._finished)
         _write_file(self.hidden / "metadata.yaml", as_yaml({"rosbag2_bagfile_information": metadata}))
-        (self.hidden / lock.LOCK_FILE).unlink(missing_ok=True)
         _sync_folder(self.hidden)
         os.replace(self.hidden, self.path)
         _sync_folder(self.path.parent)
+        (self.path / lock.LOCK_FILE).unlink(missing_ok=True)  # not before: a hidden folder without it looks abandoned
         self._lock.close()
         return self.path
 

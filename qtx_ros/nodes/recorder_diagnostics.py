@@ -1,4 +1,4 @@
-"""/diagnostics of the recorder, named and levelled as diagnostic_updater does: one status for it, one for each topic."""
+"""/diagnostics of the recorder, named and levelled as diagnostic_updater does: one status for it, one per topic."""
 
 from __future__ import annotations
 

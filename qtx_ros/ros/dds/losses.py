@@ -15,7 +15,6 @@ import threading
 import time
 from contextlib import closing
 
-from qtx_ros.ros.dds import cyclone
 from qtx_ros.ros.dds.endpoints import Reader
 
 SECONDS = 0.5  # between two looks
