@@ -21,7 +21,8 @@ TEXT_BUCKETS = 4096  # hash buckets; token 0 is padding
 def resize(image: np.ndarray, camera: Camera) -> np.ndarray:
     """Crop and area-average a uint8 [h, w, 3] RGB image to the camera's [height, width, 3].
 
-    Area averaging in both directions of scale: the filter must be one and the same in training and serving.
+    Area averaging in both directions of scale: the filter must be one and the same in training and serving. An image
+    of twice the size or more is halved first, which is several times as fast.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise QtxError(f"camera {camera.name!r}: got an image {image.dtype} {image.shape}, expected uint8 [h, w, 3]")
@@ -29,7 +30,16 @@ def resize(image: np.ndarray, camera: Camera) -> np.ndarray:
         image = _crop(image, camera)
     if image.shape[:2] == (camera.height, camera.width):
         return np.ascontiguousarray(image)
-    return cv2.resize(image, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+    return cv2.resize(_halved(image, camera), (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+
+
+def _halved(image: np.ndarray, camera: Camera) -> np.ndarray:
+    """The image with 2 x 2 pixels averaged to one, as often as it stays at least as large as the camera's."""
+    while True:
+        height, width = image.shape[0] // 2, image.shape[1] // 2
+        if image.shape[:2] != (2 * height, 2 * width) or height < camera.height or width < camera.width:
+            return image
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def _crop(image: np.ndarray, camera: Camera) -> np.ndarray:

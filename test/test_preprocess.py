@@ -1,5 +1,6 @@
 """Bins ↔ values, image size, history padding, instruction hashing."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -87,6 +88,16 @@ def test_resize_averages_areas_and_crops_first():
     camera = Camera("front", "image", height=2, width=2, crop=(0, 4, 4, 4))
     assert preprocess.resize(image, camera)[..., 0].tolist() == [[200, 200], [100, 100]]
     assert preprocess.resize(image, Camera("front", "image", 1, 2))[..., 0].tolist() == [[0, 150]]
+
+
+@pytest.mark.parametrize(("size", "crop"), [((64, 64), None), ((60, 80), None), ((100, 90), (10, 20, 401, 500))])
+def test_halving_first_averages_the_same_areas(size, crop):
+    y, x = np.mgrid[0:480, 0:640]
+    image = np.stack([x * 255 // 639, y * 255 // 479, (x + y) % 256], 2).astype(np.uint8)
+    top, left, height, width = crop or (0, 0, 480, 640)
+    area = cv2.resize(image[top : top + height, left : left + width], size[::-1], interpolation=cv2.INTER_AREA)
+    resized = preprocess.resize(image, Camera("front", "image", *size, crop=crop)).astype(int)
+    assert np.abs(resized - area)[..., :2].max() <= 1
 
 
 def test_an_image_that_fits_nothing_is_refused():
