@@ -75,6 +75,7 @@ class Motion:
             return np.array(origin, np.float64), still, still
         seconds = elapsed if streamed else self._period
         position = self.at(seconds)
+        position = np.where(np.isfinite(position), position, origin)  # a hold may have known less
         if self._trajectory is None or (elapsed > LATE * self._period and not streamed):
             return position, still, still
         _, velocity, acceleration = self._trajectory.at_time(seconds)

@@ -111,6 +111,12 @@ def test_an_unknown_origin_begins_at_its_target_and_an_unknown_hold_stays_unknow
     assert motion.toward(np.array([0.3]), np.array([np.nan]), None) == pytest.approx(0.3)
 
 
+def test_what_a_hold_did_not_know_does_not_stay_unknown():
+    motion = Motion(robot((V, A, J), (None, None, None)))
+    motion.brake(np.array([0.0, np.nan]), None)
+    np.testing.assert_allclose(motion.toward(np.array([0.0, 0.5]), np.array([0.0, np.nan]), PERIOD), [0.0, 0.5])
+
+
 def test_limits_that_make_no_sense_are_refused():
     with pytest.raises(QtxError, match="max_velocity is -1"):
         robot((-1.0, None, None))
