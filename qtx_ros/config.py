@@ -142,7 +142,11 @@ def build(cls: type[T], data: Any, where: str) -> T:
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in data:
             raise QtxError(f"{where}: key {name!r} is missing")
-    return cls(**{key: _value(hints[key], value, f"{where}: {key}") for key, value in data.items()})
+    values = {key: _value(hints[key], value, f"{where}: {key}") for key, value in data.items()}
+    try:
+        return cls(**values)
+    except QtxError as error:
+        raise QtxError(f"{where}: {error}") from None
 
 
 def dump(config: Any) -> dict:

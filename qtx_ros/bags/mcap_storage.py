@@ -23,9 +23,9 @@ from qtx_ros.errors import QtxError
 class McapStorage:
     """An open MCAP file that was walked once; `contents` says what is in it."""
 
-    def __init__(self, path: Path) -> None:
-        """QtxError if the file cannot be read, or does not agree with itself."""
-        self.path = path
+    def __init__(self, path: Path, shown: Path | None = None) -> None:
+        """QtxError if the file cannot be read, or does not agree with itself; it names it `shown`."""
+        self.path = shown or path
         self._scan = Scan(path)
         self._found = Structure(self._scan)
         try:

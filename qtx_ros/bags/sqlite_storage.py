@@ -7,6 +7,7 @@ is accepted, and every query has a budget that grows with the file.
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from urllib.parse import quote
 
 import apsw
 
-from qtx_ros.bags.parts import MOST_NS, Contents, Part, Raw, Topic, damaged
+from qtx_ros.bags.parts import MOST_NS, Contents, Part, Raw, Topic, cut_off, damaged
 from qtx_ros.errors import QtxError
 
 _PLAIN_INDEX = re.compile(r"CREATE (UNIQUE )?INDEX [\w\"]+ ON [\w\"]+ ?\([\w\", ]+\)", re.I)
@@ -22,6 +23,7 @@ _NEEDED = {
     "messages": ("id", "topic_id", "timestamp", "data"),
     "topics": ("id", "name", "type", "serialization_format"),
 }
+_HEAD = struct.Struct(">16sH6xII60xI4x")  # magic, page size, change counter, pages, change the pages were counted at
 _STEPS = 100_000  # of SQLite's virtual machine, between two looks at the budget
 _SETTINGS = ("trusted_schema = OFF", "cell_size_check = ON", "ignore_check_constraints = ON", "mmap_size = 0")
 
@@ -29,21 +31,22 @@ _SETTINGS = ("trusted_schema = OFF", "cell_size_check = ON", "ignore_check_const
 class SqliteStorage:
     """An open sqlite3 file; `contents` says what is in it."""
 
-    def __init__(self, path: Path) -> None:
-        """QtxError if the file cannot be read or is not a sound database."""
-        self.path = path
+    def __init__(self, path: Path, shown: Path | None = None) -> None:
+        """QtxError if the file cannot be read or is not a sound database; it names it `shown`."""
+        self.path = shown or path
         self._topics: dict[int, Topic] = {}
         try:
             self._size = path.stat().st_size
         except OSError as error:
             raise QtxError(f"cannot read {path}: {error.strerror}") from None
-        self._refuse_unmerged()
+        self._refuse_unmerged(path)
+        self._check_size(path)
         try:
             self._db = apsw.Connection(
                 f"file:{quote(str(path))}?immutable=1", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
             )
         except apsw.Error as error:
-            raise damaged(path, "byte 0", _text(error)) from None
+            raise damaged(self.path, "byte 0", _text(error)) from None
         try:
             self._bound()
             self._check_schema()
@@ -74,12 +77,24 @@ class SqliteStorage:
 
     # --- trust ---
 
-    def _refuse_unmerged(self) -> None:
+    def _refuse_unmerged(self, path: Path) -> None:
         for end in ("-wal", "-journal"):
-            rest = self.path.with_name(self.path.name + end)
+            rest = path.with_name(path.name + end)
             if rest.exists() and rest.stat().st_size:
                 fix = f"sqlite3 {self.path} 'PRAGMA wal_checkpoint' merges it"
                 raise QtxError(f"{self.path} was cut off before it was closed: {rest.name} was never merged; {fix}")
+
+    def _check_size(self, path: Path) -> None:
+        """A file that ends within a page, or has not the pages it says, was cut off."""
+        with open(path, "rb") as file:
+            head = file.read(_HEAD.size)
+        if len(head) < _HEAD.size or not head.startswith(b"SQLite format 3\0"):
+            raise damaged(self.path, "byte 0", "it does not begin as a database")
+        _, page, changed, pages, valid_for = _HEAD.unpack(head)
+        page = 65536 if page == 1 else page
+        if page < 512 or self._size % page or (changed == valid_for and pages and pages * page != self._size):
+            reason = f"it says it has {pages} pages of {page} bytes, and it has {self._size} bytes"
+            raise cut_off(self.path, f"byte {self._size}", reason)
 
     def _bound(self) -> None:
         """No value larger than the file, no query longer than a file of this size can need."""

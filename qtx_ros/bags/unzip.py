@@ -14,8 +14,8 @@ from qtx_ros.errors import QtxError
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _STEP = 1 << 20
 _WINDOW = 27  # log2 of the largest window that zstd uses without being asked to
-_RATIO = 200  # a file that grows by more than this, and beyond a gigabyte, is a bomb
-_SMALL = 1 << 30
+_RATIO = 200  # a file that grows by more than this, and beyond `_SMALL`, is a bomb
+_SMALL = 256 << 20
 
 
 class _Broken(Exception):

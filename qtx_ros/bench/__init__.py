@@ -10,7 +10,9 @@ BENCHMARKS = {
     "record": "two raw cameras and joints into a bag: losses, CPU, memory",
     "crash": "the recorder killed at random moments: what is lost of the episode",
     "convert": "bags into a training set, times real time per core",
+    "lerobot": "LeRobot datasets: our writer beside that of lerobot, on the same frames",
     "loader": "training windows a second, against the JPEG decode limit",
+    "fuzz": "broken bags of every kind: the right data or one clear sentence",
     "train": "training samples a second and peak memory",
 }
 
