@@ -21,7 +21,7 @@ def read_index(root: Path) -> tuple[Spec, list[str]]:
     index = read_json(path)
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         found = index.get("format") if isinstance(index, dict) else index
-        raise QtxError(f"{root}: training set has format {found!r}, this version reads {FORMAT}")
+        raise QtxError(f"{path}: training set has format {found!r:.60}, this version reads {FORMAT}")
     names = index.get("episodes")
     if not isinstance(names, list) or not all(isinstance(n, str) and Path(n).name == n for n in names):
         raise QtxError(f"{path}: episodes is {names!r:.80}, expected a list of folders' names")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from qtx_ros.data.episode import Episode
 from qtx_ros.data.index import read_index
+from qtx_ros.data.manifest import read_manifest
 from qtx_ros.data.report.facts import EpisodeFacts, episode_facts
 from qtx_ros.data.report.totals import SAMPLE, Totals
 from qtx_ros.errors import QtxError
@@ -57,16 +58,18 @@ def collect(folder: Path, rows: Sequence[Row] = ()) -> Facts:
     opened = []
     for name in names:
         try:
+            read_manifest(folder / name)
             opened.append(Episode(folder / name, spec))
-        except (QtxError, KeyError, TypeError, AttributeError) as error:
-            broken[name] = _sentence(error)
-    totals = Totals(spec, every=1 + sum(int(e.manifest.get("steps", 0)) for e in opened) // SAMPLE)
+        except QtxError as error:
+            broken[name] = str(error)
+    totals = Totals(spec, every=1 + sum(map(len, opened)) // SAMPLE)
     episodes = []
     for episode in opened:
         try:
-            episodes.append(episode_facts(episode))
+            found = episode_facts(episode)
             totals.add(episode.columns)
-        except (QtxError, OSError, KeyError, TypeError, ValueError, IndexError) as error:
+            episodes.append(found)
+        except (QtxError, OSError, ValueError, TypeError, IndexError) as error:
             broken[episode.folder.name] = _sentence(error)
         episode.__dict__.pop("columns", None)  # memory stays that of one episode
     refused = tuple(row for row in rows if row.status not in FINE)

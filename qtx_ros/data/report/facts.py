@@ -30,7 +30,6 @@ class EpisodeFacts:
     seconds: float
     reward: float  # sum over the episode
     bytes: int
-    outside: float  # share of valid steps with an action outside the bins
     gap: float  # longest time without a valid step
     steps_rate: float  # median of one over the time between ticks; NaN with fewer than two
     strip: np.ndarray  # uint8 [steps]: INVALID, VALID, HUMAN
@@ -47,8 +46,8 @@ class EpisodeFacts:
 def episode_facts(episode: Episode) -> EpisodeFacts:
     """Read one episode. QtxError for one that cannot be read."""
     manifest, columns = episode.manifest, episode.columns
-    source = manifest.get("source") or {}
-    key = source.get("key") or {}
+    source = _mapping(manifest.get("source"))
+    key = _mapping(source.get("key"))
     return EpisodeFacts(
         name=episode.folder.name,
         label=str(manifest["label"]),
@@ -60,11 +59,10 @@ def episode_facts(episode: Episode) -> EpisodeFacts:
         seconds=_seconds(columns, episode.spec),
         reward=float(np.nansum(columns.reward)),
         bytes=sum(entry["bytes"] for entry in manifest["files"].values()),
-        outside=float(manifest.get("clipped") or 0.0),
         gap=_gap(columns, episode.spec),
         steps_rate=_rate(columns.tick),
         strip=strip(columns),
-        invalid=dict(manifest.get("invalid") or {}),
+        invalid={str(k): v for k, v in _mapping(manifest.get("invalid")).items() if isinstance(v, int)},
         rates=_numbers(manifest.get("rates"), "rate"),
         gaps=_numbers(manifest.get("gaps"), "longest"),
         clock=_clock(manifest.get("clock")),
@@ -73,6 +71,11 @@ def episode_facts(episode: Episode) -> EpisodeFacts:
         source=f"{key['sha256']} {key.get('mark', '')}" if "sha256" in key else "",
         content=_content(manifest["files"]),
     )
+
+
+def _mapping(given: object) -> dict:
+    """A mapping of the manifest; empty where something else or nothing stands."""
+    return given if isinstance(given, dict) else {}
 
 
 def strip(columns: Columns) -> np.ndarray:
@@ -100,7 +103,7 @@ def _rate(tick: np.ndarray) -> float:
 def _numbers(given: object, key: str) -> dict[str, float]:
     """A number for each topic: given as it is, or as an entry `key` of a mapping."""
     found = {}
-    for topic, value in (given.items() if isinstance(given, dict) else ()):
+    for topic, value in _mapping(given).items():
         value = value.get(key) if isinstance(value, dict) else value
         if isinstance(value, (int, float)) and math.isfinite(value):
             found[str(topic)] = float(value)

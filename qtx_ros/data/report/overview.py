@@ -7,7 +7,7 @@ from qtx_ros.data.report.collect import Facts
 from qtx_ros.data.report.facts import EpisodeFacts, twins
 from qtx_ros.data.report.html import Html, tag
 from qtx_ros.data.report.thumbnails import pictures, sample
-from qtx_ros.data.report.warnings import Warning
+from qtx_ros.data.report.warnings import Finding
 from qtx_ros.data.report.words import LABELS, axis, key, section, share, size, table
 
 REFUSED = 200  # rows of refused bags on the page
@@ -41,7 +41,7 @@ def header(facts: Facts) -> Html:
     )  # fmt: skip
 
 
-def look_first(found: list[Warning]) -> Html:
+def look_first(found: list[Finding]) -> Html:
     """The warnings, worst first."""
     if not found:
         return tag("p", "Nothing stands out: no gap, no clipped action, no odd clock, no lopsided labels.")

@@ -50,7 +50,7 @@ def verify(root: Path, decode: bool = False) -> list[str]:
         spec, names = read_index(root)
         index = read_json(root / INDEX)
     except QtxError as error:
-        return [str(error)]
+        return [f"{root / INDEX} is not as it was written: {error}"]
     hashes = index.get("manifests")
     known = hashes if isinstance(hashes, dict) else {}
     problems = [*_check_index(root, index, names), *_check_folder(root, names), *_check_report(root)]
