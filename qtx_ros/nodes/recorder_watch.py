@@ -132,7 +132,7 @@ def _topic_status(topic: TopicTraffic, now: int) -> Any:
     return ros.message("qtx_ros/msg/TopicStatus")(
         name=topic.name,
         type=topic.type,
-        messages=topic.messages - topic.lost_queue,
+        messages=max(topic.messages - topic.lost_queue, 0),
         bytes=topic.bytes,
         rate=topic.rate,
         age=topic.age,
