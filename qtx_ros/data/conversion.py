@@ -32,6 +32,7 @@ class Options:
     label: str = ""
     codec: str = "jpeg"
     accept_flawed: bool = False  # use recordings that broke their robot's limits
+    split: str = ""  # how a bag is cut into episodes, see Bag.marks; empty: as the recorder marked it
 
     def key(self, source: str, mark: Mark) -> dict:
         """Equal keys: converting again would give the same episode. `source` is the hash of the recording."""
@@ -98,7 +99,7 @@ def _convert_bag(path: Path, task: Task) -> list[Row]:
     rows = []
     source = recording_hash(path)
     with open_bag(path) as bag:
-        marks = bag.marks() or [Mark()]
+        marks = _marks(bag, task)
         for mark in marks:
             name = task.name if len(marks) == 1 else f"{task.name}.{clean(mark.episode)}"
             try:
@@ -106,6 +107,31 @@ def _convert_bag(path: Path, task: Task) -> list[Row]:
             except (QtxError, OSError) as error:
                 rows.append(Row(task.bag, "failed", _sentence(error, path, task), mark.episode))
     return rows
+
+
+def _marks(bag: Bag, task: Task) -> list[Mark]:
+    """The episodes of a bag. One without marks is one episode, unless it is to be split by what it does not have."""
+    split = task.options.split
+    marks = bag.marks(split, task.options.spec)
+    if not marks and split not in ("", "marks"):
+        raise QtxError(f"{task.bag} holds no episode when it is split by {split}")
+    if split.startswith(("gap", "events")):
+        marks = _with_instructions(marks, bag, task.options.spec)
+    return marks or [Mark()]
+
+
+def _with_instructions(marks: list[Mark], bag: Bag, spec: Spec) -> list[Mark]:
+    """The marks with the instruction in force when each begins: it was said before, perhaps before the silence."""
+    try:
+        said = bag.marks("instruction", spec)
+    except QtxError:  # the bag has no such topic
+        return marks
+    return [replace(mark, instruction=mark.instruction or _in_force(said, mark.start_ns or 0)) for mark in marks]
+
+
+def _in_force(said: list[Mark], time_ns: int) -> str:
+    texts = [m.instruction for m in said if m.start_ns <= time_ns and (m.stop_ns is None or time_ns <= m.stop_ns)]
+    return texts[-1] if texts else ""
 
 
 class _Episode:
@@ -153,7 +179,8 @@ class _Episode:
 
     def _check_contract(self) -> None:
         contract, options = self.mark.contract, self.options
-        if contract and not options.any_contract and Spec.from_json(contract).digest() != options.spec.digest():
+        where = f"the contract in {self.task.bag}, episode {self.mark.episode!r},"
+        if contract and not options.any_contract and Spec.from_json(contract, where).digest() != options.spec.digest():
             raise QtxError(f"{self.task.bag} was recorded with another robot description, name one with --robot")
 
     def _write(self, root: Path, name: str) -> None:

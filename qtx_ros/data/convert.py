@@ -15,6 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from qtx_ros.bags.labels import LABELS
+from qtx_ros.bags.marks import parse_split
 from qtx_ros.bags.reader import open_bag
 from qtx_ros.data import cluster
 from qtx_ros.data.conversion import Options, Row, Task, clean, convert_bag
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--label", default="", choices=["", *LABELS], help="for bags that hold none")
     add("--accept-flawed", action="store_true", help="use recordings that broke their robot's limits")
     add("--codec", default="jpeg", choices=CODECS, help="how frames are stored (default: %(default)s)")
+    add("--split", default="", metavar="HOW", help="episodes of a bag: marks, none, instruction, events, gap:SECONDS")
     add("--workers", "-j", type=int, help="processes (default: one for each core)")
     add("--jobs", type=int, dest="workers", help=argparse.SUPPRESS)
     add("--ray", nargs="?", const=cluster.LOCAL, metavar="ADDRESS", help="on a Ray cluster; without address: one here")
@@ -51,10 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     if args.workers is not None and args.workers < 1:
         raise QtxError(f"--workers is {args.workers}, expected at least 1")
+    parse_split(args.split)
     bags = find_bags(args.bags)
     spec = _spec(args.robot, open_store(args.out), bags)
     given = args.robot is not None
-    options = Options(args.out, spec, given, args.instruction, args.label, args.codec, args.accept_flawed)
+    filled = (args.instruction, args.label, args.codec, args.accept_flawed, args.split)
+    options = Options(args.out, spec, given, *filled)
     workers = args.workers or os.cpu_count() or 1
     rows = convert(bags, options, workers, ray=args.ray, timeout=args.bag_timeout, prune=args.prune)
     digest = read_index(open_store(args.out))["sha256"]

@@ -221,6 +221,26 @@ def test_a_bag_with_several_marked_episodes_gives_several(tmp_path):
     assert episode(tmp_path / "set", 1).columns.tick[0] > START_NS + 10**10
 
 
+def test_a_bag_without_marks_is_split_as_asked(tmp_path, capsys):
+    """Two parts with another instruction each and a silence between them."""
+    writer = BagWriter(tmp_path, "plain")
+    for number, text in enumerate(["open", "close"]):
+        part = replace(PLAIN, seconds=1.0, instruction=text, start_ns=START_NS + number * 5 * 10**9)
+        for item in script_messages(part):
+            writer.add_topic(item.topic, item.type, *definition(item.type), [])
+            writer.write(item.topic, item.receive_ns, item.data)
+    bag = writer.close()
+    assert [row.episode for row in run(bag, tmp_path / "whole")] == ["plain"]
+    for split in ("gap:2", "instruction"):
+        out = tmp_path / split
+        assert [row.episode for row in run(bag, out, split=split)] == ["plain.000", "plain.001"]
+        assert [e.manifest["instruction"] for e in Dataset.open(out).episodes] == ["open", "close"], split
+    run(bag, tmp_path / "gap:2")
+    assert [e.folder.name for e in Dataset.open(tmp_path / "gap:2").episodes] == ["plain"]
+    assert cli.main(["convert", str(bag), "-o", str(tmp_path / "x"), "--split", "moon"]) == 1
+    assert "moon" in capsys.readouterr().err
+
+
 def test_a_missing_or_wrong_topic_is_named(tmp_path):
     bag = write_bag(tmp_path, "bag", PLAIN)
     assert "has no topic 'overview/image/compressed', it has /arm_controller" in run(bag, tmp_path / "a", SIX)[0].reason
