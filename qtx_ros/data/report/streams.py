@@ -30,28 +30,31 @@ def _ticks(facts: Facts) -> Html:
     rates = np.array([e.steps_rate for e in facts.episodes])
     given = f"the robot's file asks for {facts.spec.rate:g} Hz"
     source = "a fixed grid" if facts.spec.tick == "timer" else f"the frames of '{facts.spec.tick}'"
-    return _row("ticks", source, [("", given)], None, _rates(rates, facts.spec.rate))
+    return _row("ticks", source, [("", given)], None, _rates(rates, facts.spec.rate), None)
 
 
 def _input(facts: Facts, index: int, stream: Camera | StateStream) -> Html:
     rates = np.array([e.rates.get(stream.topic, math.nan) for e in facts.episodes])
     lines = [*_clock(facts, stream.topic), *_silence(facts, stream.topic)]
     name = getattr(stream, "name", stream.topic)
-    return _row(name, stream.type, lines, _ages(facts, index, stream.max_age), _rates(rates, stream.min_rate))
+    ages, offsets = _ages(facts, index, stream.max_age), _offsets(facts, stream.topic)
+    return _row(name, stream.type, lines, ages, _rates(rates, stream.min_rate), offsets)
 
 
 def _other(facts: Facts, topic: str) -> Html:
     rates = np.array([e.rates.get(topic, math.nan) for e in facts.episodes])
-    return _row(topic, "", [*_clock(facts, topic), *_silence(facts, topic)], None, _rates(rates, None))
+    lines = [*_clock(facts, topic), *_silence(facts, topic)]
+    return _row(topic, "", lines, None, _rates(rates, None), _offsets(facts, topic))
 
 
-def _row(name: str, kind: str, lines: list[tuple[str, str]], ages: Html | None, rates: Html | None) -> Html:
+def _row(name: str, kind: str, lines: list[tuple[str, str]], *plots: Html | None) -> Html:
+    """`plots`: ages, rates, offsets."""
     words = [tag("div", f"{what} " if what else None, tag("b", value)) for what, value in lines]
     return tag(
         "div",
         tag("div", tag("h3", name), tag("div", kind, class_="dim"), *words, class_="sub"),
-        tag("div", ages),
-        tag("div", rates, class_="small"),
+        tag("div", plots[0]),
+        tag("div", *plots[1:], class_="small"),
         class_="stream",
     )
 
@@ -82,15 +85,30 @@ def _rates(rates: np.ndarray, level: float | None) -> Html | None:
     return tag("div", tag("div", plot, class_="base"), axis("rate per episode", words))
 
 
+def _offsets(facts: Facts, topic: str) -> Html | None:
+    offsets = np.array([e.clock[topic][1] if topic in e.clock else math.nan for e in facts.episodes])
+    known = offsets[np.isfinite(offsets)]
+    if not len(known):
+        return None
+    low, high = min(float(known.min()), 0.0), max(float(known.max()), 0.0)
+    room = 0.15 * (high - low)
+    plot = svg.series(offsets, low - room, high + room, [("zero", 0.0)])
+    return tag("div", plot, axis("clock offset per episode", _reach(known)))
+
+
+def _reach(values: np.ndarray) -> str:
+    low, high = milliseconds(float(values.min())), milliseconds(float(values.max()))
+    return low if low == high else f"{low} to {high}"
+
+
 def _clock(facts: Facts, topic: str) -> list[tuple[str, str]]:
     clocks = np.array([e.clock[topic] for e in facts.episodes if topic in e.clock])  # [episodes, 3]
     if not len(clocks):
         return []
     middle = clocks[:, 1]
-    between = f"{milliseconds(float(middle.min()))} to {milliseconds(float(middle.max()))}"
     jitter = milliseconds(float(np.median(clocks[:, 2] - clocks[:, 0])))
     offset = milliseconds(float(np.median(middle)))
-    return [("clock offset", offset), ("between episodes", between), ("jitter, 5 to 95 %", jitter)]
+    return [("clock offset", offset), ("between episodes", _reach(middle)), ("jitter, 5 to 95 %", jitter)]
 
 
 def _silence(facts: Facts, topic: str) -> list[tuple[str, str]]:

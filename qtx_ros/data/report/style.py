@@ -45,7 +45,7 @@ th,td{padding:5px 12px 5px 0;border-bottom:1px solid var(--line);vertical-align:
 td.n,th.n{text-align:right;white-space:nowrap}td.wide{min-width:190px}td.text{overflow-wrap:anywhere;max-width:520px}
 .grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(250px,1fr));gap:16px 22px;margin:12px 0}
 .axis{display:flex;justify-content:space-between;color:var(--dim);font-size:11.5px;margin-top:2px}
-.stream b{font-weight:400;color:var(--ink)}
+.small>div+div{margin-top:10px}.stream b{font-weight:400;color:var(--ink)}
 .stream{display:grid;grid-template-columns:minmax(200px,300px) 1fr 1fr;gap:8px 28px;padding:14px 0;
 border-top:1px solid var(--line)}@media (max-width:760px){.stream{grid-template-columns:1fr}}
 .base{border-bottom:1px solid var(--dim)}
