@@ -18,6 +18,11 @@ def margins(q_all: np.ndarray) -> np.ndarray:
     return best[:, 1] - best[:, 0]
 
 
+def runners_up(q_all: np.ndarray) -> np.ndarray:
+    """The second-best bin of each dimension, int64 [D], from Q [D, max bins]; −inf is never it."""
+    return np.argsort(-np.asarray(q_all, np.float64), axis=1, kind="stable")[:, 1]
+
+
 def entropies(q_all: np.ndarray, temperature: float = TEMPERATURE) -> np.ndarray:
     """Entropy of softmax(Q / temperature) of each dimension as a share of the largest possible, float64 [D] in [0, 1].
     """

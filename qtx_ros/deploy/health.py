@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qtx_ros.deploy.guard import is_fault
+from qtx_ros.deploy.stages import STAGES
 
 OK, WARN, ERROR = 0, 1, 2  # levels of diagnostic_msgs/DiagnosticStatus
 RECENT = 256  # decisions that rate and latency are measured over
@@ -29,6 +30,7 @@ class Health:
         self._provider, self._period = provider, period_ns
         self._ticks: deque[int] = deque(maxlen=RECENT)
         self._latencies: deque[int] = deque(maxlen=RECENT)
+        self._spent: deque[dict[str, float]] = deque(maxlen=RECENT)
         self._longest = 0
         self.decisions = self.holds = self.missed = 0
         self.reason = ""
@@ -44,13 +46,15 @@ class Health:
         """When the last tick began; 0 without any."""
         return self._ticks[-1] if self._ticks else 0
 
-    def decided(self, latency_ns: int | None) -> bool:
-        """The network's choice was published, this long after the stamp of the newest camera frame.
+    def decided(self, latency_ns: int | None, spent: dict[str, float] | None = None) -> bool:
+        """The network's choice was published, this long after the stamp of the newest camera frame; `spent`: [ms] in
+        each stage.
 
         True when the robot was holding before.
         """
         resumed = bool(self.reason)
         self.decisions += 1
+        self._spent.append(spent or {})
         self.reason = ""
         if latency_ns is not None:
             self._latencies.append(latency_ns)
@@ -75,11 +79,19 @@ class Health:
         return (len(self._ticks) - 1) * 1e9 / span if span > 0 else 0.0
 
     def latency_ms(self) -> dict[str, float]:
-        """p50, p99 and max of the recent latencies, and the longest ever [ms]; empty without any."""
+        """p50, p99 and jitter (p99 − p1) of the recent latencies, and the longest ever [ms]; empty without any."""
         if not self._latencies:
             return {}
         recent = np.array(self._latencies) / 1e6
-        return {"p50": np.percentile(recent, 50), "p99": np.percentile(recent, 99), "max": self._longest / 1e6}
+        low, middle, high = np.percentile(recent, [1, 50, 99])
+        return {"p50": middle, "p99": high, "max": self._longest / 1e6, "jitter": high - low}
+
+    def budget_ms(self) -> dict[str, float]:
+        """Median of the recent time in each stage from the camera's stamp to the command [ms]."""
+        return {stage: float(np.median(times)) for stage in STAGES if (times := self._times(stage))}
+
+    def _times(self, stage: str) -> list[float]:
+        return [spent[stage] for spent in self._spent if stage in spent]
 
     def report(self, active: bool) -> Report:
         """The status now; `active`: the node is meant to drive."""
@@ -88,5 +100,6 @@ class Health:
             level, message = ERROR if is_fault(self.reason) else WARN, f"holds: {self.reason}"
         values = {"provider": self._provider, "tick rate [Hz]": f"{self.rate():.2f}"}
         values |= {f"camera to command {name} [ms]": f"{value:.2f}" for name, value in self.latency_ms().items()}
+        values |= {f"of it {stage} p50 [ms]": f"{value:.2f}" for stage, value in self.budget_ms().items()}
         values |= {"decisions": str(self.decisions), "holds": str(self.holds), "missed ticks": str(self.missed)}
         return Report(level, message, values)

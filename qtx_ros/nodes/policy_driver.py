@@ -16,6 +16,7 @@ from qtx_ros.data.messages import stamp_ns
 from qtx_ros.deploy.health import Health
 from qtx_ros.deploy.pilot import Command, Pilot
 from qtx_ros.deploy.policy import Choice, Policy
+from qtx_ros.deploy.stages import Stopwatch
 from qtx_ros.deploy.takeover import HUMAN
 from qtx_ros.deploy.urdf import joint_limits
 from qtx_ros.errors import QtxError
@@ -119,10 +120,12 @@ class Driver:
         """Observe, let the network choose, publish. A tick that comes too late holds."""
         if not self.active:
             return
+        watch = Stopwatch()
         with self.lock:
             back = self._set_back(now)
             self.health.tick(now)
             observation = self._observe(now)
+            watch.lap("pictures")
             fault = "; ".join(filter(None, (back, self._unfit, self.pilot.judge(observation))))
             if self._controls.human(now):
                 self._command(self.pilot.stand_by(HUMAN), now, observation)
@@ -130,11 +133,13 @@ class Driver:
         choice = None
         if not fault and not self._controls.blocked(now):
             choice, fault = self._choose(observation)
+        watch.lap("network")
         with self.lock:
             if self.active and not self._controls.human(self._now()):
                 reason = self._controls.reason(fault, now)
                 command = self.pilot.hold(reason, now) if reason else self.pilot.settle(observation, choice)
-                self._command(command, now, observation)
+                watch.lap("shape")
+                self._command(command, now, observation, watch)
 
     def _choose(self, observation: Observation) -> tuple[Choice | None, str]:
         """The network's choice, or why there is none."""
@@ -205,10 +210,14 @@ class Driver:
 
     # --- outputs -----------------------------------------------------------------------------------------------
 
-    def _command(self, command: Command, tick_ns: int, observation: Observation | None = None) -> None:
+    def _command(
+        self, command: Command, tick_ns: int, observation: Observation | None = None, watch: Stopwatch | None = None
+    ) -> None:
         """Send the command, then tell of it. The lock is held."""
+        watch = watch or Stopwatch()
         self.outputs.send(self.pilot.at(self._now()) if self.pilot.streamed else command.values)
-        if self.outputs.tell(command, tick_ns, observation):
+        watch.lap("publish")
+        if self.outputs.tell(command, tick_ns, observation, watch.laps):
             self.diagnose()
 
     def diagnose(self) -> None:

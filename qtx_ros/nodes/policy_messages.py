@@ -9,6 +9,7 @@ import numpy as np
 
 from qtx_ros import ros
 from qtx_ros.data.align import Observation
+from qtx_ros.deploy.confidence import entropies, margins, runners_up
 from qtx_ros.deploy.health import Report
 from qtx_ros.deploy.pilot import Command
 from qtx_ros.nodes.fields import build, time_message
@@ -27,8 +28,10 @@ def newest_frame(spec: Spec, observation: Observation | None) -> tuple[int, int]
     return observation.stamps_ns.get(newest, 0), observation.received_ns.get(newest, 0)
 
 
-def decision(spec: Spec, command: Command, tick_ns: int, published_ns: int, observation: Observation | None) -> Any:
-    """One decision: the network's choice, or a hold with its reason and no bins."""
+def decision(
+    spec: Spec, command: Command, tick_ns: int, published_ns: int, observation: Observation | None, spent: dict[str, float]
+) -> Any:
+    """One decision: the network's choice, or a hold with its reason and no bins. `spent`: [ms] in each stage."""
     stamp, received = newest_frame(spec, observation)
     message = ros.message(DECISION)(
         camera_stamp=time_message(stamp),
@@ -39,6 +42,8 @@ def decision(spec: Spec, command: Command, tick_ns: int, published_ns: int, obse
         reason=command.reason,
         names=[d.name for d in spec.dimensions],
         bin_counts=[d.bins for d in spec.dimensions],
+        stages=list(spent),
+        stage_ms=array("f", spent.values()),
         **({} if command.choice is None else _choice(spec, command)),
     )
     message.header.stamp = time_message(tick_ns)
@@ -56,6 +61,9 @@ def _choice(spec: Spec, command: Command) -> dict:
         "upper": [float(high) for _, high in edges],
         "q": array("f", choice.q.astype(np.float32).tobytes()),
         "q_all": array("f", present.astype(np.float32).tobytes()),
+        "runner_up": runners_up(choice.q_all).tolist(),
+        "margin": array("f", margins(choice.q_all)),
+        "entropy": array("f", entropies(choice.q_all)),
     }
 
 

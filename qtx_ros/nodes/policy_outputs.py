@@ -11,6 +11,7 @@ from qtx_ros.data.align import Observation
 from qtx_ros.data.messages import command_fields
 from qtx_ros.deploy.health import Health
 from qtx_ros.deploy.pilot import Command
+from qtx_ros.deploy.stages import budget
 from qtx_ros.nodes import policy_messages as messages
 from qtx_ros.nodes.connections import Connections
 from qtx_ros.nodes.fields import build
@@ -38,14 +39,15 @@ class Outputs:
             if np.isfinite(part).all():
                 publisher.publish(build(*command_fields(stream, part, 0, self._spec.period_ns)))
 
-    def tell(self, command: Command, tick_ns: int, observation: Observation | None) -> bool:
+    def tell(self, command: Command, tick_ns: int, observation: Observation | None, laps: dict[str, int]) -> bool:
         """Publish the decision behind a command just sent, and note it; true when a hold began or ended."""
         published = self._now()
-        self._decisions.publish(messages.decision(self._spec, command, tick_ns, published, observation))
+        stamp, received = messages.newest_frame(self._spec, observation)
+        spent = budget(stamp, received, tick_ns, laps)
+        self._decisions.publish(messages.decision(self._spec, command, tick_ns, published, observation, spent))
         if command.choice is None:
             return self._health.held(command.reason)
-        stamp, _ = messages.newest_frame(self._spec, observation)
-        return self._health.decided(published - stamp if stamp else None)
+        return self._health.decided(published - stamp if stamp else None, spent)
 
     def diagnose(self, active: bool, why: str) -> None:
         """Publish the node's health; `why`: what the ROS graph knows of inputs that cannot arrive."""

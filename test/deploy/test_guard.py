@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qtx_ros.deploy.confidence import Confidence, entropies, margins
+from qtx_ros.deploy.confidence import Confidence, entropies, margins, runners_up
 from qtx_ros.deploy.guard import DEADMAN_NS, Deadman, Guard, is_fault
 
 S = 1_000_000_000
@@ -67,6 +67,10 @@ def test_margin_and_entropy_by_hand():
     weights = np.exp((Q[0] - 0.5) / 0.05)
     p = weights / weights.sum()
     np.testing.assert_allclose(entropies(Q), [-(p * np.log(p)).sum() / np.log(3), 1.0])
+
+
+def test_the_runner_up_is_the_second_best_bin_that_exists():
+    np.testing.assert_array_equal(runners_up(Q), [2, 1])
 
 
 def test_doubt_is_said_with_its_number_and_only_when_asked_for():

@@ -8,6 +8,7 @@ from tiny_bundle import expected_bins, write_tiny_bundle
 
 from qtx_ros import ros
 from qtx_ros.data import messages
+from qtx_ros.deploy.stages import STAGES
 from qtx_ros.nodes.policy_node import PolicyNode
 from qtx_ros.preprocess import from_bins
 from qtx_ros.spec import Spec
@@ -50,6 +51,9 @@ def test_a_decision_says_when_its_frame_was_taken_received_and_answered(driving)
         for stamp in (decision.camera_stamp, decision.camera_received, decision.published)
     ]
     assert all(np.diff(np.reshape(times, (-1, 3)), axis=1).ravel() > 0)
+    for decision, (stamp, _, published) in zip(robot.choices(), np.reshape(times, (-1, 3)), strict=False):
+        assert list(decision.stages) == list(STAGES)
+        assert 0 < sum(decision.stage_ms) <= (published - stamp) / 1e6 + 1
 
 
 def test_a_camera_that_falls_silent_makes_the_robot_hold_where_it_is_until_frames_return(driving):
