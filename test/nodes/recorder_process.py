@@ -95,8 +95,7 @@ class Process:
 
     def __init__(self, folder: Path, *arguments: str, robot: Path | None = None, **options):
         if robot is None:
-            (folder.parent / "robots").mkdir(exist_ok=True)
-            robot = robot_file(folder.parent / "robots")
+            robot = robot_file(next(parent for parent in folder.parents if parent.is_dir()))
         command = [sys.executable, "-m", "qtx_ros", "record", "--robot", robot, "--out", folder, *arguments]
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True} | options
         self.child = subprocess.Popen(list(map(str, command)), **options)

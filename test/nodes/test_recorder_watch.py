@@ -60,7 +60,8 @@ def recorder(robot, folder, *parameters, limits=None, **options):
 
 
 def status_of(robot, topic=CAMERA):
-    return next((t for t in robot.statuses[-1].topics if t.name == topic), None) if robot.statuses else None
+    none = ros.message("qtx_ros/msg/TopicStatus")()
+    return next((t for t in robot.statuses[-1].topics if t.name == topic), none)
 
 
 def level(status):
