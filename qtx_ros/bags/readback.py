@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mcap.reader import make_reader
+from mcap.records import Channel, Message
+from mcap.stream_reader import StreamReader
 
 from qtx_ros.bags.target import Digest
 from qtx_ros.errors import QtxError
@@ -25,12 +26,16 @@ def verify(bag: Path, digests: Mapping[str, Digest], ros: bool = True) -> None:
 
 
 def _with_mcap(files: Iterable[Path]) -> dict[str, Digest]:
+    """In the order of the file, one chunk at a time; checksums are compared."""
     found: dict[str, Digest] = defaultdict(Digest)
     for file in files:
+        topics: dict[int, str] = {}
         with open(file, "rb") as stream:
-            reader = make_reader(stream, validate_crcs=True)
-            for _, channel, message in reader.iter_messages(log_time_order=False):
-                found[channel.topic].add(message.log_time, message.data)
+            for record in StreamReader(stream, validate_crcs=True).records:
+                if isinstance(record, Channel):
+                    topics[record.id] = record.topic
+                elif isinstance(record, Message):
+                    found[topics[record.channel_id]].add(record.log_time, record.data)
     return found
 
 

@@ -239,7 +239,7 @@ class Rescue:
             self.tally.notes.append(
                 f"{name}: only a damaged chunk describes {', '.join(sorted(self._descriptions.doubtful))}"
             )
-        if not self._checksums or not self._scan.chunked:
+        if self._last_ns is not None and not (self._checksums and self._scan.chunked):
             self.tally.notes.append(f"{name} has no checksums: a flipped byte inside a message cannot be seen")
 
 

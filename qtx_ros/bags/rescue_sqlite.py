@@ -20,7 +20,7 @@ Row = tuple[int, int, int, bytes]  # id, topic id, receive time [ns], message
 
 
 class SqliteRescue:
-    """Copies one file; `run` does it all. Neither the file nor what lies beside it is touched: `scratch` is for that."""
+    """Copies one file; `run` does it all. The file and what lies beside it are not touched, `scratch` is."""
 
     def __init__(self, file: Path, target: Target, scratch: Path) -> None:
         self._file, self._target, self._scratch = file, target, scratch

@@ -29,10 +29,11 @@ from qtx_ros.errors import QtxError
 PATIENCE = 60.0  # [s] for a process to come up on a busy machine
 FINISHED = 2  # episodes before the one that is killed
 FINISHED_SECONDS = 0.3
-CLOSING_EVERY = 4  # every so many trials the kill falls into the closing of the episode
+CLOSING_EVERY = 5  # every so many trials the kill falls into the closing of the episode
 WORST_SECONDS = 1.0  # more of a running episode must not be lost
 CAMERA, JOINTS = "camera/image_raw", "joint_states"
 RATES = {CAMERA: 30.0, JOINTS: 100.0}  # [Hz]
+LOADS = {"joints": (JOINTS,), "camera and joints": (CAMERA, JOINTS)}  # of every other trial; few bytes wait the longest
 ROBOT = f"""
 name: crash
 rate: 30.0
@@ -74,6 +75,7 @@ class Trial:
     """What one kill cost."""
 
     number: int
+    load: str  # what the robot publishes
     moment: str  # in what the recorder was killed
     after: float  # [s] from the start of the episode to the kill
     kept: int = 0  # messages of the killed episode in the salvaged bag
@@ -85,7 +87,8 @@ class Trial:
 
 
 def _trial(folder: Path, number: int, after: float, closing: float | None) -> Trial:
-    trial = Trial(number, "running" if closing is None else "closing", after)
+    load = list(LOADS)[number % len(LOADS)]
+    trial = Trial(number, load, "running" if closing is None else "closing", after)
     robot, bags = folder / "robot.yaml", folder / "bags"
     robot.write_text(ROBOT)
     command = [sys.executable, "-m", "qtx_ros", "record", "--robot", str(robot), "--out", str(bags)]
@@ -93,7 +96,7 @@ def _trial(folder: Path, number: int, after: float, closing: float | None) -> Tr
     with open(log_path, "wb") as log:
         recorder = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:
-        with Robot() as source:
+        with Robot(LOADS[load]) as source:
             source.wait_for_recorder(recorder, lambda: log_path.read_text(errors="replace")[-300:].strip())
             finished = [_short_episode(source) for _ in range(FINISHED)]
             hashes = {path: _hash(path) for path in finished}
@@ -168,7 +171,11 @@ def _hash(bag: Path) -> str:
 
 
 class Robot:
-    """Publishes a raw 640×480 camera and joints from a thread, remembers when, and talks to the recorder."""
+    """Publishes a raw 640×480 camera and joints (those of `topics`) from a thread, remembers when, and talks to
+    the recorder."""
+
+    def __init__(self, topics: tuple[str, ...] = tuple(RATES)) -> None:
+        self._topics = topics
 
     def __enter__(self) -> Robot:
         from qtx_ros import ros
@@ -224,7 +231,7 @@ class Robot:
         return client.call_async(service.Request(**fields))
 
     def _publish(self) -> None:
-        due = dict.fromkeys(RATES, time.monotonic())
+        due = dict.fromkeys(self._topics, time.monotonic())
         while not self._ended.is_set():
             topic = min(due, key=due.get)
             time.sleep(max(0.0, due[topic] - time.monotonic()))
@@ -248,9 +255,10 @@ def _wait(done: Callable[[], bool], complaint: str) -> None:
 
 
 def _print(trial: Trial) -> None:
-    print(f"{trial.number:5d}  {trial.moment:<14} {trial.after:5.2f}s  {trial.kept:6d}  {trial.lost:6.3f}s  "
-          f"{trial.holes:5d}  {trial.finished:3d} of {FINISHED}  {'yes' if trial.readable else 'NO'}  "
-          f"{'; '.join(trial.problems)}".rstrip(), flush=True)  # fmt: skip
+    what = f"{trial.number:5d}  {trial.load:<17}  {trial.moment:<7}  {trial.after:5.2f}s"
+    left = f"{trial.kept:6d}  {trial.lost:6.3f}s  {trial.holes:5d}  {trial.finished:3d} of {FINISHED}"
+    said = ["yes" if trial.readable else "NO", *trial.problems]
+    print(f"{what}  {left}  {'; '.join(said)}", flush=True)
 
 
 def _report(trials: list[Trial]) -> int:
