@@ -11,7 +11,7 @@ from pathlib import Path
 from qtx_ros.bags.writer import BagWriter
 from qtx_ros.errors import QtxError
 
-FLUSH_SECONDS = 1.0  # a crash of the process costs this much
+FLUSH_SECONDS = 0.5  # a crash of the process costs this much, twice as much of a stream that had just fallen silent
 SYNC_SECONDS = 1.0  # so does one of the machine, while the disk keeps up
 
 
