@@ -49,7 +49,7 @@ def check_harmless(page):
 
 
 def test_texts_of_strangers_stay_texts(tmp_path):
-    name = "<b onclick=alert(2)>"
+    name = '" onclick="alert(2)"><b onclick=alert(2)>'
     root = add_episode(tmp_path, name, instruction=HOSTILE, lost=[3])
     add_episode(root, "other", label=HOSTILE, instruction=HOSTILE.upper(), source={"bag": HOSTILE, "key": {}})
     manifest = {"invalid": {HOSTILE: 3}, "clock": {HOSTILE: {"median": 0.1}}, "rates": {HOSTILE: 9.0}}
