@@ -6,6 +6,7 @@
 It imports nothing of this package, so that the two environments need not fit together.
 """
 
+import inspect
 import json
 import os
 import resource
@@ -47,10 +48,10 @@ def write(source: str, out: str, *options: str) -> None:
     for key in recipe["features"]:
         if (source / f"{key}.npy").exists():
             steps[key] = np.load(source / f"{key}.npy", mmap_mode="r")
-    before, started = _cpu(), time.perf_counter()
     features = {key: {**f, "shape": tuple(f["shape"])} for key, f in recipe["features"].items()}
     given = {key: json.loads(value) for key, value in (option.split("=", 1) for option in options)}
-    dataset = LeRobotDataset.create("local/bench", recipe["fps"], features, root=out, **given)
+    dataset = LeRobotDataset.create("local/bench", recipe["fps"], features, root=out, **_known(given))
+    before, started = _cpu(), time.perf_counter()
     for i in range(len(episode)):
         values = {key: np.asarray(column[i]).reshape(features[key]["shape"]) for key, column in steps.items()}
         dataset.add_frame({**values, "task": str(task[i])})
@@ -61,6 +62,19 @@ def write(source: str, out: str, *options: str) -> None:
     print(json.dumps({"lerobot": lerobot.__version__, **took}))
 
 
+def _known(given: dict) -> dict:
+    """The options as this version of lerobot takes them: from 0.5 on the codec is part of an encoder's settings."""
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+    if "vcodec" in given and "vcodec" not in inspect.signature(LeRobotDataset.create).parameters:
+        from lerobot.configs import RGBEncoderConfig
+
+        return {key: value for key, value in given.items() if key != "vcodec"} | {
+            "rgb_encoder": RGBEncoderConfig(vcodec=given["vcodec"])
+        }
+    return given
+
+
 def _cpu() -> float:
     """CPU seconds of this process with all its threads, and of its children."""
     uses = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -68,4 +82,5 @@ def _cpu() -> float:
 
 
 if __name__ == "__main__":
+    sys.path.pop(0)  # this folder, which has a lerobot.py of its own
     {"load": load, "write": write}[sys.argv[1]](*sys.argv[2:])

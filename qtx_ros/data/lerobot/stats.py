@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import cv2
 import numpy as np
 
 QUANTILES = (0.01, 0.10, 0.50, 0.90, 0.99)
@@ -33,8 +34,9 @@ def levels(frame: np.ndarray) -> np.ndarray:
     height, width = frame.shape[:2]
     if max(height, width) >= SMALL:
         step = max(height, width) // (SMALL // 2)
-        frame = frame[::step, ::step]
-    return np.stack([np.bincount(frame[..., c].reshape(-1), minlength=256) for c in range(3)])
+        frame = np.ascontiguousarray(frame[::step, ::step])
+    counts = [cv2.calcHist([frame], [channel], None, [256], [0, 256]) for channel in range(3)]
+    return np.concatenate(counts, 1).T.astype(np.int64)
 
 
 def sampled(count: int) -> np.ndarray:

@@ -9,6 +9,8 @@ TOOLS = {
     "view": "pictures of a training set or of an episode: a contact sheet or a video",
     "merge": "several training sets into one",
     "split": "a training set into two, by a stratified draw or by names",
+    "export": "a training set as a LeRobot v3 dataset",
+    "import": "a LeRobot dataset as a training set",
     "verify": "compare every byte of a training set with its hashes",
     "report": "write report.html of a training set anew",
 }
