@@ -27,12 +27,7 @@ _YOUNGER = {"qtx_ros/msg/EpisodeEvent": {"problems"}}
 def decoder(topic: Topic, distro: str = "") -> Callable[[Raw], Any]:
     """What makes a message object of a message of this topic; QtxError if its type cannot be understood or is not what
     its name says."""
-    if topic.format != "cdr":
-        raise QtxError(f"topic {topic.name!r} is serialised as {topic.format!r}, expected cdr")
-    try:
-        store = _store(topic.type, topic.encoding, topic.definition, distro)
-    except QtxError as error:
-        raise QtxError(f"topic {topic.name!r}: {error}") from None
+    store = _known_store(topic, distro)
 
     def decode(raw: Raw) -> Any:
         try:
@@ -42,6 +37,26 @@ def decoder(topic: Topic, distro: str = "") -> Callable[[Raw], Any]:
             raise damaged(raw.file, raw.where, f"it is no {topic.type}: {_text(error)}", topic.name) from None
 
     return decode
+
+
+def stamped(topic: Topic, distro: str = "") -> bool:
+    """Whether the topic's messages begin with the stamp of a header."""
+    fields = _known_store(topic, distro).fielddefs
+    path = [("header", topic.type), ("stamp", "std_msgs/msg/Header"), ("sec", "builtin_interfaces/msg/Time")]
+    firsts = [fields[type][1][0] if type in fields and fields[type][1] else ("", None) for _, type in path]
+    if [name for name, _ in firsts] != [name for name, _ in path]:
+        return False
+    return [what[1] for _, what in firsts[:2]] == [type for _, type in path[1:]]
+
+
+def _known_store(topic: Topic, distro: str):
+    """The typestore of a topic; QtxError that names the topic."""
+    if topic.format != "cdr":
+        raise QtxError(f"topic {topic.name!r} is serialised as {topic.format!r}, expected cdr")
+    try:
+        return _store(topic.type, topic.encoding, topic.definition, distro)
+    except QtxError as error:
+        raise QtxError(f"topic {topic.name!r}: {error}") from None
 
 
 @functools.lru_cache(maxsize=256)
@@ -162,4 +177,4 @@ def _defaults(distro: str):
 
 
 def _text(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    return " ".join(str(error).split())[:160] or type(error).__name__

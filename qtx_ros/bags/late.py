@@ -31,6 +31,10 @@ class Late:
         self.header: Any = SimpleNamespace(stamp=SimpleNamespace(sec=sec, nanosec=nanosec))
 
     def __getattr__(self, name: str) -> Any:
+        return getattr(self.decoded(), name)
+
+    def decoded(self) -> Any:
+        """The whole message; QtxError if it cannot be decoded."""
         if self._message is None:
             try:
                 self._message = self._decode(self._raw)
@@ -38,4 +42,4 @@ class Late:
                 self._failures.append(error)
                 raise
             self.header = self._message.header
-        return getattr(self._message, name)
+        return self._message

@@ -15,9 +15,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from qtx_ros.bags import marks
-from qtx_ros.bags.definitions import decoder
+from qtx_ros.bags.definitions import decoder, stamped
 from qtx_ros.bags.directory import STORAGES, Listing, list_bag
 from qtx_ros.bags.labels import current, read_labels
+from qtx_ros.bags.late import Late
 from qtx_ros.bags.marks import Mark, parse_split
 from qtx_ros.bags.mcap_storage import McapStorage
 from qtx_ros.bags.parts import Contents, Raw, Topic, damaged, merge
@@ -44,6 +45,7 @@ class Bag:
         end_ns = max((part.end_ns for part in self._parts), default=0)
         self.seconds = (end_ns - self.start_ns) / 1e9
         self._decoders: dict[Topic, Callable[[Raw], Any]] = {}
+        self._stamped: dict[Topic, bool] = {}
 
     def marks(self, split: str = "", spec: Spec | None = None) -> list[Mark]:
         """The episodes of the bag in order; what people said in `labels.json` counts most.
@@ -61,8 +63,24 @@ class Bag:
         """(topic of the spec, receive time [ns], message) of an episode, in the order of receive times."""
         names = self._topics(spec)
         stop = None if mark.stop_ns is None else mark.stop_ns + 1
+        dense = {stream.topic for stream in (*spec.cameras, *spec.states)}  # most of these nobody looks into
+        last: dict[str, Late] = {}
+        failures: list[QtxError] = []  # of messages that somebody looked into
         for raw in _without_long_silence(self._raw(names, mark.start_ns, stop)):
-            yield names[raw.topic.name], raw.receive_ns, self._decode(raw)
+            topic = names[raw.topic.name]
+            if topic in dense and self._is_stamped(raw):
+                msg = last[topic] = Late(raw, self._decode, failures)
+            else:
+                msg = self._decode(raw)
+            yield topic, raw.receive_ns, msg
+            if failures:
+                raise failures[0]
+        for msg in last.values():  # what may be looked into after the end
+            msg.decoded()
+
+    def check(self) -> int:
+        """Read every message of every topic without decoding it; how many there are. QtxError where one is damaged."""
+        return sum(1 for _ in self._raw(self._types()))
 
     # --- messages ---
 
@@ -76,11 +94,15 @@ class Bag:
     def _decode(self, raw: Raw) -> Any:
         decode = self._decoders.get(raw.topic)
         if decode is None:
-            try:
+            with _naming(raw.file):
                 decode = self._decoders[raw.topic] = decoder(raw.topic, self._distro)
-            except QtxError as error:
-                raise QtxError(f"cannot read {raw.file}: {error}") from None
         return decode(raw)
+
+    def _is_stamped(self, raw: Raw) -> bool:
+        if raw.topic not in self._stamped:
+            with _naming(raw.file):
+                self._stamped[raw.topic] = stamped(raw.topic, self._distro)
+        return self._stamped[raw.topic]
 
     def _types(self) -> dict[str, set[str]]:
         """Topic of the bag → message types it has."""
@@ -142,6 +164,15 @@ class Bag:
 
 
 @contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """Errors inside name the file."""
+    try:
+        yield
+    except QtxError as error:
+        raise QtxError(f"cannot read {file}: {error}") from None
+
+
+@contextmanager
 def open_bag(path: str | Path) -> Iterator[Bag]:
     """Open a bag directory or a single .mcap or .db3 file; QtxError with a clear reason if it cannot be read."""
     path = Path(path)
@@ -170,12 +201,13 @@ def content_hash(path: str | Path) -> str:
 
 def _open(file: Path, listing: Listing, stack: ExitStack) -> Contents:
     """One file of the bag, decompressed into a temporary folder if need be."""
-    source = file
+    source = shown = file
     with open(file, "rb") as beginning:
         zipped = beginning.read(len(ZSTD_MAGIC)) == ZSTD_MAGIC
     if zipped or file.suffix not in STORAGES:
         source = unzip_file(file, Path(stack.enter_context(TemporaryDirectory(prefix="qtx-bag-"))))
-    storage = (McapStorage if source.suffix == ".mcap" else SqliteStorage)(source)
+        shown = file.with_name(f"{file.name} (unpacked)")
+    storage = (McapStorage if source.suffix == ".mcap" else SqliteStorage)(source, shown)
     stack.callback(storage.close)
     contents = storage.contents()
     promised = listing.per_file.get(file.name, contents.messages)

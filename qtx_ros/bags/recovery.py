@@ -19,6 +19,7 @@ from qtx_ros.bags.rescue_sqlite import SqliteRescue
 from qtx_ros.bags.scan import Scan
 from qtx_ros.bags.sources import Source
 from qtx_ros.bags.target import Target
+from qtx_ros.bags.unzip import unzip_file
 from qtx_ros.errors import QtxError
 
 Progress = Callable[[int, int], None]  # bytes done, bytes in all
@@ -193,18 +194,11 @@ class _Recovery:
 
 def _decompressed(file: Path, scratch: Path) -> tuple[Path, str]:
     """A file that rosbag2 compressed as a whole, as far as it decompresses, and why it went no further."""
-    import zstandard
-
     scratch.mkdir(exist_ok=True)
-    plain, note = scratch / file.name.removesuffix(sources.COMPRESSED), ""
-    with open(file, "rb") as packed, open(plain, "wb") as unpacked:
-        reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(packed, read_across_frames=True)
-        try:
-            while piece := reader.read(1 << 20):
-                unpacked.write(piece)
-        except zstandard.ZstdError as error:
-            note = f"the file does not decompress to its end: {error}"
-    return plain, note
+    try:
+        return unzip_file(file, scratch), ""
+    except QtxError as error:
+        return scratch / file.name.removesuffix(sources.COMPRESSED), f"the file does not decompress to its end: {error}"
 
 
 def sync_folder(folder: Path) -> None:

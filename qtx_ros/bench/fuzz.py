@@ -272,7 +272,7 @@ def _rescue(bag: Path) -> str:
         if recovered.path is None:
             return "nothing to save"
         with open_bag(recovered.path) as opened:
-            opened.marks()
+            opened.check()
         return "reads back"
     except QtxError as error:
         return "nothing to save" if not bag.with_name("rescued").exists() else f"does not read back: {error}"

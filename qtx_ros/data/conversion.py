@@ -179,7 +179,7 @@ class _Episode:
 
     def _check_contract(self) -> None:
         contract, options = self.mark.contract, self.options
-        where = f"the contract in {self.task.bag}, episode {self.mark.episode!r},"
+        where = f"the contract in {self.task.bag} (episode {self.mark.episode!r})"
         if contract and not options.any_contract and Spec.from_json(contract, where).digest() != options.spec.digest():
             raise QtxError(f"{self.task.bag} was recorded with another robot description, name one with --robot")
 
