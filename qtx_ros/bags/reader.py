@@ -63,7 +63,7 @@ class Bag:
         """(topic of the spec, receive time [ns], message) of an episode, in the order of receive times."""
         names = self._topics(spec)
         stop = None if mark.stop_ns is None else mark.stop_ns + 1
-        dense = {stream.topic for stream in (*spec.cameras, *spec.states)}  # most of these nobody looks into
+        dense = {stream.topic for stream in (*spec.cameras, *spec.states, *spec.commands)}  # read late
         last: dict[str, Late] = {}
         failures: list[QtxError] = []  # of messages that somebody looked into
         for raw in _without_long_silence(self._raw(names, mark.start_ns, stop)):
