@@ -42,11 +42,14 @@ class LocalStore:
     def write(self, name: str, data: bytes) -> None:
         """Replace a file of the set at once."""
         temporary = self.folder / f".{name}.{os.getpid()}"
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.folder / name)
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self.folder / name)
+        except OSError as error:
+            raise QtxError(f"cannot write {self.folder / name}: {error.strerror}") from None
 
     def hashes(self) -> dict[str, str]:
         """Name → SHA-256 of the manifest of every finished episode."""
@@ -67,8 +70,12 @@ class LocalStore:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Make the folder, keep every other conversion out of it, and remove what killed ones left."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / ".lock", "w") as file:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = open(self.folder / ".lock", "w")
+        except OSError as error:
+            raise QtxError(f"cannot write into {self.folder}: {error.strerror}") from None
+        with file:
             _lock(file, self.folder)
             self.sweep()
             yield

@@ -175,6 +175,12 @@ def test_a_bucket_that_is_not_there_is_one_sentence(s3, tmp_path, capsys):
     assert "s3://nowhere/bags: The specified bucket does not exist" in error and len(error.splitlines()) == 1
 
 
+def test_a_folder_that_cannot_be_written_is_one_sentence(bags, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert cli.main(["convert", str(bags), "-o", str(tmp_path / "file" / "set")]) == 1
+    assert f"cannot write into {tmp_path / 'file' / 'set'}: Not a directory" in capsys.readouterr().err
+
+
 def test_a_store_reads_what_it_wrote(memory, tmp_path):
     for place in (store.open_store("memory://x/set"), store.open_store(tmp_path / "set")):
         with place.alone():
