@@ -25,7 +25,7 @@ def header(facts: Facts) -> Html:
         (f"{sum(e.seconds for e in episodes) / 60:.1f}", "minutes"),
         (share(facts.valid / facts.steps) if facts.steps else "–", "of the steps valid"),
         (share(sum(e.human for e in episodes) / facts.steps) if facts.steps else "–", "driven by a human"),
-        (f"{failed:,}", "recordings refused or failed"),
+        *([(f"{failed:,}", "recordings refused or failed")] if facts.converted else []),
         (size(sum(e.bytes for e in episodes)), "on disk"),
     ]
     counts = [(name, facts.count(label)) for name, label in LABELS]

@@ -31,7 +31,7 @@ svg{display:block;width:100%}
 .thick{fill:var(--bar)}.mid{fill:var(--ink)}.out{fill:var(--failure)}
 line{vector-effect:non-scaling-stroke;stroke:var(--dim);stroke-width:1;stroke-dasharray:3 3}
 line.limit{stroke:var(--failure);stroke-dasharray:none;stroke-width:1.5}line.zero{stroke-dasharray:none}
-.key{display:inline-flex;align-items:center;gap:6px;margin-right:16px;font-size:13px;color:var(--dim)}
+.key{display:inline-flex;vertical-align:middle;align-items:center;gap:6px;margin-right:16px;font-size:13px;color:var(--dim)}
 .key svg{width:11px;height:11px;border-radius:2px}
 ul.warn{list-style:none;margin:18px 0 0;padding:0;border-top:1px solid var(--line)}
 ul.warn a{border:0}ul.warn a:hover{text-decoration:underline}
