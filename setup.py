@@ -12,6 +12,7 @@ SHARED = ["msg", "srv", "config", "launch", "models"]  # top-level folders that 
 BASE = [
     "numpy>=1.21",
     "opencv-python-headless>=4.5,<5",
+    "simplejpeg>=1.8; platform_machine in 'x86_64 aarch64 arm64 AMD64'",  # faster JPEG; OpenCV decodes without it
     "onnxruntime>=1.16",
     "pyyaml>=5.4",
     "mcap>=1.1",
@@ -28,6 +29,9 @@ SIM = [
     "matplotlib>=3.5",
 ]
 LEROBOT = ["pyarrow>=15", "av>=14"]  # LeRobot datasets, written and read without lerobot
+
+RAY = ["ray>=2.9"]
+S3 = ["fsspec>=2023.1", "s3fs>=2023.1"]
 
 setup(
     name="qtx_ros",
@@ -49,7 +53,9 @@ setup(
         "sim": SIM,
         "gpu": ["onnxruntime-gpu>=1.16"],  # replaces onnxruntime: see README, "GPU"
         "lerobot": LEROBOT,
-        "dev": [*TRAIN, *SIM, *LEROBOT, "pytest>=7", "hypothesis>=6", "ruff>=0.4"],
+        "ray": RAY,
+        "s3": S3,
+        "dev": [*TRAIN, *SIM, *RAY, *S3, "moto[server]>=5", *LEROBOT, "pytest>=7", "hypothesis>=6", "ruff>=0.4"],
     },
     entry_points={"console_scripts": ["qtx = qtx_ros.cli:main"]},
 )
