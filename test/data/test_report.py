@@ -8,10 +8,11 @@ from small_set import SPEC, add_episode, small_set
 
 from qtx_ros.cli import main
 from qtx_ros.data.conversion import Row
+from qtx_ros.data.index import write_index
 from qtx_ros.data.report import write_report
 from qtx_ros.data.report.collect import collect
+from qtx_ros.data.report.findings import find
 from qtx_ros.data.report.totals import Totals
-from qtx_ros.data.report.warnings import warnings
 
 HOSTILE = "<script>alert(1)</script><img src=http://evil/x onerror=alert(1)>\"' onload=alert(1) x=\" \u202e\x00\ud800"
 
@@ -32,7 +33,7 @@ class Page(HTMLParser):
 
 
 def sentences(root, rows=()):
-    return [found.sentence for found in warnings(collect(root, rows))]
+    return [found.sentence for found in find(collect(root, rows))]
 
 
 def check_harmless(page):
@@ -179,8 +180,6 @@ def test_many_episodes_stay_a_small_page(tmp_path):
 def test_an_empty_set_has_a_page(tmp_path):
     root = small_set(tmp_path, 1)
     (root / "e000" / "manifest.json").unlink()
-    from qtx_ros.data.index import write_index
-
     write_index(root, SPEC)
     assert "the set holds no episode" in Page(write_report(root)).text
 

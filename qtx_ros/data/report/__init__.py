@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from qtx_ros import __version__
 from qtx_ros.data.report import actions, gaps, overview, streams
 from qtx_ros.data.report.collect import Facts, collect
+from qtx_ros.data.report.findings import find
 from qtx_ros.data.report.html import page, tag
 from qtx_ros.data.report.style import STYLE
-from qtx_ros.data.report.warnings import warnings
 
 if TYPE_CHECKING:
     from qtx_ros.data.conversion import Row
@@ -52,7 +52,7 @@ def render(facts: Facts) -> str:
     body = tag(
         "main",
         overview.header(facts),
-        overview.look_first(warnings(facts)),
+        overview.look_first(find(facts)),
         tag("nav", *(tag("a", name, href=f"#{name}") for name in parts)),
         *parts.values(),
         tag("footer", f"qtx_ros {__version__}. Written by qtx convert; qtx data report SET writes it anew."),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from qtx_ros.data.report import svg
 from qtx_ros.data.report.collect import Facts
 from qtx_ros.data.report.facts import EpisodeFacts, twins
+from qtx_ros.data.report.findings import Finding
 from qtx_ros.data.report.html import Html, tag
 from qtx_ros.data.report.thumbnails import pictures, sample
-from qtx_ros.data.report.warnings import Finding
 from qtx_ros.data.report.words import LABELS, axis, key, section, share, size, table
 
 REFUSED = 200  # rows of refused bags on the page
@@ -42,7 +44,7 @@ def header(facts: Facts) -> Html:
 
 
 def look_first(found: list[Finding]) -> Html:
-    """The warnings, worst first."""
+    """The findings, worst first."""
     if not found:
         return tag("p", "Nothing stands out: no gap, no clipped action, no odd clock, no lopsided labels.")
     lines = [
@@ -140,8 +142,6 @@ def lengths(facts: Facts) -> Html | None:
 
 def _spread(facts: Facts, title: str, values: list[float], whole: bool = False) -> Html:
     """Stacked histogram of one number per episode."""
-    import numpy as np
-
     low, high = float(min(values)), float(max(values))
     count = int(min(40, high - low + 1)) if whole else 40
     edges = np.linspace(low, high if high > low else low + 1, max(count, 1) + 1)

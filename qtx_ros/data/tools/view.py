@@ -10,6 +10,7 @@ import numpy as np
 
 from qtx_ros.data.episode import Episode
 from qtx_ros.data.index import read_index
+from qtx_ros.data.manifest import read_manifest
 from qtx_ros.data.tools import draw
 from qtx_ros.data.tools.sheets import episode_sheet, set_sheet
 from qtx_ros.data.tools.video import write_gif, write_mp4
@@ -34,12 +35,18 @@ def main(args: argparse.Namespace) -> int:
     if args.every < 0 or args.rows < 1:
         raise QtxError(f"every is {args.every} and rows {args.rows}, expected at least 1 of each")
     spec, names = read_index(args.set)
-    episodes = [Episode(args.set / name, spec) for name in _chosen(args.set, names, args.episode, args.rows)]
+    chosen = _chosen(args.set, names, args.episode, args.rows)
+    episodes = [_open(args.set / name, spec) for name in chosen]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     print(_video(args.out, episodes, spec) if end in VIDEOS else _sheet(args.out, episodes, args))
     if len(episodes) < len(names) and args.episode is None:
         print(f"{len(episodes)} of {len(names)} episodes, more with --rows")
     return 0
+
+
+def _open(folder: Path, spec: Spec) -> Episode:
+    read_manifest(folder)
+    return Episode(folder, spec)
 
 
 def _chosen(root: Path, names: list[str], episode: str | None, rows: int) -> list[str]:

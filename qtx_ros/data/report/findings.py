@@ -27,7 +27,7 @@ class Finding:
     section: str
 
 
-def warnings(facts: Facts) -> list[Finding]:
+def find(facts: Facts) -> list[Finding]:
     """All that is worth a sentence, worst first."""
     found: list[Finding] = []
     for check in CHECKS:
