@@ -134,22 +134,12 @@ def test_a_protocol_nobody_knows_is_named(tmp_path, capsys):
 
 
 @pytest.fixture(scope="module")
-def s3(bags):
-    """An S3 server in this process; worker processes find it by the environment."""
-    pytest.importorskip("s3fs")
-    server = pytest.importorskip("moto.server").ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            patch.setenv(name, "testing")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        fs, _ = storage.filesystem("s3://lab")
-        fs.mkdir("lab")
-        fs.put(str(bags), "lab/bags", recursive=True)
-        yield fs
-    server.stop()
+def s3(s3_server, bags):
+    """The bags at s3://lab/bags."""
+    fs, _ = storage.filesystem("s3://lab")
+    fs.mkdir("lab")
+    fs.put(str(bags), "lab/bags", recursive=True)
+    return fs
 
 
 def test_bags_and_set_in_s3_through_two_workers(s3, expected, tmp_path, capsys):
@@ -162,9 +152,8 @@ def test_bags_and_set_in_s3_through_two_workers(s3, expected, tmp_path, capsys):
     assert all(after[path]["LastModified"] == time for path, time in before.items() if path.count("/") == 4)
 
 
-def test_s3_through_ray(s3, expected, tmp_path):
-    pytest.importorskip("ray")
-    rows = convert(storage.find_bags(["s3://lab/bags"]), Options("s3://lab/sets/ray", SAWYER), 1, ray="local")
+def test_s3_through_ray(s3, two_ray_workers, expected, tmp_path):
+    rows = convert(storage.find_bags(["s3://lab/bags"]), Options("s3://lab/sets/ray", SAWYER), ray="local")
     assert [row.status for row in rows] == ["converted"] * 2
     assert tree(storage.fetch("s3://lab/sets/ray", tmp_path)) == expected
 
