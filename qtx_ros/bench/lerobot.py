@@ -25,6 +25,7 @@ from qtx_ros.data.episode import write_episode
 from qtx_ros.data.lerobot import layout
 from qtx_ros.data.lerobot.export import Options, export, pieces
 from qtx_ros.data.lerobot.layout import IMAGE
+from qtx_ros.data.lerobot.reader import LeRobotFolder
 from qtx_ros.errors import QtxError
 from qtx_ros.spec import Camera, Spec
 
@@ -43,7 +44,7 @@ THEIRS = {
     "lerobot: png": {"use_videos": False},
 }
 
-PAIRS = {  # the first four are what the floor is for
+PAIRS = {  # the first three are what the floor is for
     "frames → training set / lerobot as it comes": ("ours: frames → training set", "lerobot: as it comes (av1)"),
     "export h264 / lerobot as it comes": ("ours: set → LeRobot, h264", "lerobot: as it comes (av1)"),
     "export h264 / lerobot h264": ("ours: set → LeRobot, h264", "lerobot: h264"),
@@ -70,13 +71,13 @@ def main(args: argparse.Namespace) -> int:
         rows, frames = run(Path(folder), spec, args.seconds, tuple(args.image), args.lerobot_python)
     size, stored = ("x".join(map(str, shape)) for shape in (args.image, args.stored))
     print(f"2 bags of {args.seconds:g} s, 2 cameras {size} JPEG, 30 Hz → {frames} frames {stored}, {args.rate:g} Hz")
-    print(f"{'':36} {'CPU s':>7} {'ms/frame':>8} {'wall s':>7} {'MB':>7}")
+    print(f"{'':36} {'CPU s':>7} {'ms/frame':>8} {'wall s':>7} {'MB':>7} {'dB':>5}")
     for row in rows:
-        each = 1000 * row["cpu_s"] / frames
-        print(f"{row['name']:36} {row['cpu_s']:7.2f} {each:8.2f} {row['wall_s']:7.2f} {row['mb']:7.1f}")
+        cpu, each = row["cpu_s"], 1000 * row["cpu_s"] / frames
+        print(f"{row['name']:36} {cpu:7.2f} {each:8.2f} {row['wall_s']:7.2f} {row['mb']:7.1f} {row.get('db', ''):>5}")
     ratios = compare({row["name"]: row["cpu_s"] for row in rows})
     for name, ratio in ratios.items():
-        print(f"{name:54} {ratio:6.1f} × less CPU{f', floor {FLOOR:g}' if name in list(PAIRS)[:4] else ''}")
+        print(f"{name:54} {ratio:6.1f} × less CPU{f', floor {FLOOR:g}' if name in list(PAIRS)[:3] else ''}")
     data = {"seconds": args.seconds, "image": args.image, "stored": args.stored, "rate": args.rate, "frames": frames}
     print(json.dumps({"benchmark": "lerobot", **data, "rows": rows, "ratios": ratios, "floor": FLOOR}))
     return 0
@@ -89,7 +90,7 @@ def robot(rate: float, stored: tuple[int, int]) -> Spec:
 
 
 def run(folder: Path, spec: Spec, seconds: float, image: tuple[int, int], python: str | None) -> tuple[list, int]:
-    """All rows (name, cpu_s, wall_s, mb) and the number of frames that each wrote."""
+    """All rows (name, cpu_s, wall_s, mb; of videos db) and the number of frames that each wrote."""
     for module in ("av", "pyarrow.parquet"):  # imports count neither here nor there
         importlib.import_module(module)
     script = Script(spec, seconds=seconds, image=image, camera_hz=30.0, contract=True, label="success")
@@ -98,12 +99,14 @@ def run(folder: Path, spec: Spec, seconds: float, image: tuple[int, int], python
     dataset = Dataset.open(folder / "set")
     rows.append(_ours("ours: frames → training set", folder / "frames", lambda out: _write(dataset, out)))
     for number, (name, options) in enumerate(OURS.items()):
-        rows.append(_ours(name, folder / f"ours{number}", lambda out, o=options: export(dataset, out, o)))
+        out = folder / f"ours{number}"
+        rows.append(_ours(name, out, lambda out, o=options: export(dataset, out, o)) | quality(dataset, out))
     frames = len(spec.cameras) * sum(len(piece) for episode in dataset.episodes for piece in pieces(episode))
     for number, (name, options) in enumerate(THEIRS.items() if python else ()):
         source = folder / f"steps{number}"
         dump(dataset, source, "video" if options.get("use_videos", True) else "png")
-        rows.append({"name": name, **_theirs(python, source, folder / f"theirs{number}", options)})
+        out = folder / f"theirs{number}"
+        rows.append({"name": name, **_theirs(python, source, out, options), **quality(dataset, out)})
     return rows, frames
 
 
@@ -114,6 +117,19 @@ def compare(cpu: dict[str, float]) -> dict[str, float]:
     before = cpu["ours: bags → training set"] - cpu["ours: frames → training set"]
     cpu = cpu | {"lerobot from bags": before + cpu["lerobot: as it comes (av1)"]}
     return {name: round(cpu[theirs] / cpu[ours], 2) for name, (ours, theirs) in PAIRS.items()}
+
+
+def quality(dataset: Dataset, out: Path) -> dict[str, float]:
+    """How well the first episode's frames came through a video: `db`, PSNR over all of its first camera."""
+    found, first = LeRobotFolder(out), pieces(dataset.episodes[0])[0]
+    camera = dataset.spec.cameras[0].name
+    if IMAGE + camera not in found.videos:
+        return {}
+    errors = [
+        np.mean((image.astype(np.float32) - first.episode.frame(camera, first.start + step)) ** 2)
+        for step, image in enumerate(found.frames(found.entries[0], IMAGE + camera))
+    ]
+    return {"db": round(float(10 * np.log10(255**2 / np.mean(errors))), 1)}
 
 
 def dump(dataset: Dataset, folder: Path, images: str) -> None:

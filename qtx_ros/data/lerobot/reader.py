@@ -208,7 +208,7 @@ class LeRobotFolder:
         import pyarrow.parquet
 
         try:
-            file = pyarrow.parquet.ParquetFile(path)
+            file = pyarrow.parquet.ParquetFile(path, page_checksum_verification=True)
             return file.read([name for name in file.schema_arrow.names if not name.startswith(skip)])
         except (OSError, pyarrow.ArrowException, ValueError) as error:
             raise QtxError(f"cannot read {path}: {' '.join(str(error).split())}") from None

@@ -12,6 +12,7 @@ import numpy as np
 from qtx_ros.data.lerobot.layout import DATA_MB, DATA_PATH, EPISODES_PATH, TASKS_PATH, place
 
 EPISODES_PER_FILE = 5000
+SETTINGS = {"compression": "snappy", "write_page_checksum": True}
 
 
 class StepWriter:
@@ -42,7 +43,7 @@ class StepWriter:
         path = self._root / DATA_PATH.format(**place(self._number))
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(path, "wb")
-        self._writer = pyarrow.parquet.ParquetWriter(self._file, self._schema, compression="snappy")
+        self._writer = pyarrow.parquet.ParquetWriter(self._file, self._schema, **SETTINGS)
 
     def close(self) -> None:
         """Finish the file that is open, if one is."""
@@ -91,7 +92,7 @@ def write_episodes(root: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         where = {f"meta/episodes/{name}": index for name, index in place(number).items()}
         part = [{**row, **where} for row in rows[first : first + EPISODES_PER_FILE]]
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(part), path, compression="snappy")
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(part), path, **SETTINGS)
 
 
 def write_tasks(root: Path, tasks: Sequence[str]) -> None:
@@ -104,7 +105,8 @@ def write_tasks(root: Path, tasks: Sequence[str]) -> None:
     pandas = {"index_columns": [index], "column_indexes": [level], "columns": described}
     pandas |= {"creator": {"library": "pyarrow", "version": pyarrow.__version__}, "pandas_version": "2.0.0"}
     table = pyarrow.table({"task_index": pyarrow.array(range(len(tasks)), pyarrow.int64()), index: list(tasks)})
-    pyarrow.parquet.write_table(table.replace_schema_metadata({"pandas": json.dumps(pandas)}), root / TASKS_PATH)
+    table = table.replace_schema_metadata({"pandas": json.dumps(pandas)})
+    pyarrow.parquet.write_table(table, root / TASKS_PATH, **SETTINGS)
 
 
 def _pandas(name: str | None, field: str | None, kind: str, numpy: str = "int64") -> dict:

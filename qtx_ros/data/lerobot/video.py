@@ -118,6 +118,7 @@ def read_video(path: Path, start: float, count: int, fps: float) -> Iterator[np.
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
+            stream.codec_context.options = {"err_detect": "explode"}  # a broken picture is an error, not a guess
             container.seek(max(0, int((start - 0.5 / fps) / stream.time_base)), stream=stream)
             yield from _at_times(path, container.decode(stream), start, count, fps)
     except (av.error.FFmpegError, IndexError) as error:
@@ -132,6 +133,8 @@ def _at_times(path: Path, decoded: Iterable, start: float, count: int, fps: floa
             continue
         if late > 0.25 / fps:
             break
+        if frame.is_corrupt:
+            raise QtxError(f"{path}: the picture at {start + step / fps:.4f} s is damaged")
         yield frame.to_ndarray(format="rgb24")
         step += 1
         if step == count:
