@@ -34,6 +34,7 @@ class Mark:
     interventions: tuple[tuple[int, int], ...] = ()  # a human drove: [start, stop) of receive times [ns]
     problems: tuple[str, ...] = ()  # limits of the robot's file that the recording broke
     accepted: bool = True  # no such problems, or somebody accepted them
+    place: str = ""  # where its start mark stands: file, offset, topic
 
     def said(self, label: Label) -> Mark:
         """This episode after what people said of it."""

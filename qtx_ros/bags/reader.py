@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -136,8 +137,7 @@ class Bag:
 
     def _split(self, how: str, seconds: float, spec: Spec | None) -> list[Mark]:
         if how == "marks":
-            topics = {topic for topic, types in self._types().items() if EVENT_TYPE in types}
-            return marks.read_marks((raw.receive_ns, self._decode(raw)) for raw in self._raw(topics))
+            return self._marked()
         if how == "none":
             return [Mark(self.path.name)]
         if spec is None:
@@ -151,6 +151,15 @@ class Bag:
             return marks.split_by_instruction(said)
         ends = ((t, bool(m.success or m.terminal or m.truncated)) for t, m in self._stream(spec.events, spec))
         return marks.split_by_events(ends)
+
+    def _marked(self) -> list[Mark]:
+        topics = {topic for topic, types in self._types().items() if EVENT_TYPE in types}
+        events, places = [], {}
+        for raw in self._raw(topics):
+            event = self._decode(raw)
+            events.append((raw.receive_ns, event))
+            places[event.episode, raw.receive_ns] = f"{raw.file} at {raw.where} on topic {raw.topic.name!r}"
+        return [replace(mark, place=places[mark.episode, mark.start_ns]) for mark in marks.read_marks(events)]
 
     def _stream(self, stream: Any, spec: Spec) -> Iterator[tuple[int, Any]]:
         """Receive times and messages of the topic by which a bag is split."""

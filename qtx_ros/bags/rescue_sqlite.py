@@ -64,6 +64,7 @@ class SqliteRescue:
             database.text_factory = lambda raw: raw.decode(errors="replace")
             try:
                 database.execute("PRAGMA writable_schema=ON")  # else a file that is cut off is refused as a whole
+                _refuse_programs(database)
                 topics = self._topics(database)
                 done = 0
                 for row in self._rows(database):
@@ -142,6 +143,15 @@ class SqliteRescue:
             self.tally.losses[-1] = replace(self.tally.losses[-1], end_ns=log_ns)
             self._open = False
         self._last_ns = max(log_ns, self._last_ns or 0)
+
+
+def _refuse_programs(database: sqlite3.Connection) -> None:
+    """Tables of a recording are plain: a view or a computed column would be a stranger's program."""
+    query = "SELECT type, name, sql FROM sqlite_master WHERE name IN ('messages', 'topics', 'message_definitions')"
+    for kind, name, sql in database.execute(query):
+        text = " ".join(str(sql).upper().split())
+        if kind != "table" or not text.startswith("CREATE TABLE") or " AS (" in text:
+            raise sqlite3.DatabaseError(f"its {kind} {name!r} is no plain table")
 
 
 def _next_row(database: sqlite3.Connection, last: int) -> int | None:

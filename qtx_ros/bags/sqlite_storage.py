@@ -121,7 +121,8 @@ class SqliteStorage:
                 raise QtxError(f"{self.path} is not a bag: it has no table {table!r}, only {sorted(map(str, tables))}")
             columns = {row[1]: row[6] for row in self._ask(table, f"PRAGMA table_xinfo({table})")}
             if any(columns.get(name) != 0 for name in needed):
-                raise self._damaged(table, f"its columns are {', '.join(columns)}, expected {', '.join(needed)}")
+                odd = ", ".join(name for name in needed if columns.get(name) != 0)
+                raise self._damaged(table, f"the columns {odd} are missing or computed, expected them to be stored")
         self._tables = tables
 
     def _check_pages(self) -> None:

@@ -179,7 +179,7 @@ class _Episode:
 
     def _check_contract(self) -> None:
         contract, options = self.mark.contract, self.options
-        where = f"the contract in {self.task.bag} (episode {self.mark.episode!r})"
+        where = f"the contract in {self.mark.place or self.task.bag}"
         if contract and not options.any_contract and Spec.from_json(contract, where).digest() != options.spec.digest():
             raise QtxError(f"{self.task.bag} was recorded with another robot description, name one with --robot")
 
@@ -228,7 +228,7 @@ def _row(row: Row, status: str, manifest: bytes) -> Row:
 
 def _said(mark: Mark) -> dict:
     """What a mark says that shapes the episode."""
-    left_out = ("contract", "problems", "accepted", "label", "instruction")
+    left_out = ("contract", "problems", "accepted", "label", "instruction", "place")
     return {key: value for key, value in asdict(mark).items() if key not in left_out}
 
 
