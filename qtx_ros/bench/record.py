@@ -301,10 +301,10 @@ def _report(rows: list[Row], args: argparse.Namespace) -> None:
 
     kind = "best effort" if args.best_effort else "reliable"
     print(f"backend {ros.BACKEND}: 2 raw cameras 640x480 at 30 Hz, joints at 100 Hz, {kind}")
-    print(f"{'':36s} {'s':>6s} {'sent':>7s} {'recorded':>8s} {'lost':>5s} {'core':>6s} {'MB/s':>6s} {'RSS MiB':>8s} "
+    print(f"{'':36s} {'s':>6s} {'sent':>7s} {'recorded':>8s} {'lost':>5s} {'core':>6s} {'GB':>6s} {'RSS MiB':>8s} "
           f"{'grew by':>8s}")  # fmt: skip
     for row in rows:
         print(f"{row.name:36s} {row.seconds:6.0f} {row.sent:7d} {row.recorded:8d} {row.lost:5d} {row.core:6.3f} "
-              f"{row.bytes / row.seconds / 1e6:6.1f} {row.rss_mib:8.1f} {row.rss_growth_mib:8.1f}")  # fmt: skip
+              f"{row.bytes / 1e9:6.2f} {row.rss_mib:8.1f} {row.rss_growth_mib:8.1f}")  # fmt: skip
     data = [{**vars(row), "lost": row.lost} for row in rows]
     print(json.dumps({"benchmark": "record", "backend": ros.BACKEND, "best_effort": args.best_effort, "rows": data}))

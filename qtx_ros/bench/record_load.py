@@ -23,10 +23,10 @@ ROBOT = """
 name: bench
 rate: 30.0
 cameras:
-  - {name: left, topic: left/image_raw, height: 224, width: 224, min_rate: 29, max_gap: 0.5, max_lost: 0.0}
-  - {name: right, topic: right/image_raw, height: 224, width: 224, min_rate: 29, max_gap: 0.5, max_lost: 0.0}
+  - {name: left, topic: left/image_raw, height: 224, width: 224, max_lost: 0.0}
+  - {name: right, topic: right/image_raw, height: 224, width: 224, max_lost: 0.0}
 states:
-  - {topic: joint_states, names: [j0, j1, j2, j3, j4, j5, j6], min_rate: 95, max_gap: 0.5, max_lost: 0.0}
+  - {topic: joint_states, names: [j0, j1, j2, j3, j4, j5, j6], max_lost: 0.0}
 commands:
   - {topic: commands, type: std_msgs/msg/Float64MultiArray, dimensions: [{name: j0, low: -1.0, high: 1.0}]}
 """

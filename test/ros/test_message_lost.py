@@ -56,7 +56,7 @@ def test_lost_messages_are_counted(qos, spawn, monkeypatch, ros_context, spin_un
     publish(5)
     while child.stdout.readline().split()[0] != "5":
         pass
-    time.sleep(0.5)
+    time.sleep(1.0)
     os.kill(child.pid, signal.SIGSTOP)
     publish(60)
     os.kill(child.pid, signal.SIGCONT)

@@ -13,6 +13,8 @@ from qtx_ros.ros.dds import cyclone, losses
 RANGES = ("SUBNET", "LOCALHOST", "OFF", "SYSTEM_DEFAULT")
 # Datagrams and fragments near the UDP limit: with Cyclone's small defaults Fast DDS peers lost large frames.
 SIZES = "<General><MaxMessageSize>65000B</MaxMessageSize><FragmentSize>60000B</FragmentSize></General>"
+# Asks for room for what arrives while the process does not run; the system grants up to net.core.rmem_max.
+SIZES += '<Internal><SocketReceiveBufferSize max="16MiB"/></Internal>'
 
 _lock = threading.Lock()
 _domains: dict[int, tuple[int, int, int | None]] = {}  # domain id → entity, users, port of its debug monitor

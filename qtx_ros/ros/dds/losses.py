@@ -10,15 +10,18 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import random
 import socket
 import threading
 import time
+from collections import Counter
 from contextlib import closing
 
 from qtx_ros.ros.dds.endpoints import Reader
 
 SECONDS = 0.5  # between two looks
-SOON = 0.05  # a new writer is looked at so soon: what it loses before that is not known
+SOON = 0.05  # of a new writer, or after a suspicion: what a writer loses before the first look is not known
+LOOKS, LATE = 8, 1.0  # a message is lost when it is missing at so many looks in a row, for so long [s]
 VARIABLE = "QTX_ROS_COUNT_LOST"
 
 
@@ -49,19 +52,34 @@ def sequence_numbers(port: int) -> dict[str, int]:
 
 
 class Tally:
-    """What one reader missed of one writer. A message under way must not count: only what is missing at two looks."""
+    """What one reader missed of one writer: never more than was lost.
+
+    A message under way is missing, too, but not for long: only what is missing at `LOOKS` looks in a row counts.
+    """
 
     def __init__(self) -> None:
         self.lost = 0
-        self._base: int | None = None  # sequence number minus messages taken, when nothing was lost
-        self._before = 0
+        self._looks = 0
+        self._base: int | None = None  # sequence number minus messages taken, while nothing is lost
+        self._suspected: list[tuple[float, int]] = []  # (time [s], messages missing), looks in a row
 
-    def look(self, newest: int, taken: int) -> None:
-        """The writer has come to sequence number `newest`, of its messages `taken` were taken."""
-        self._base = newest - taken if self._base is None else min(self._base, newest - taken)
-        missing = newest - taken - self._base
-        self.lost = max(self.lost, min(missing, self._before))
-        self._before = missing
+    @property
+    def hurries(self) -> bool:
+        """Whether it should be looked at again soon."""
+        return bool(self._suspected) or self._looks < LOOKS
+
+    def look(self, before: int, newest: int, after: int, now: float) -> None:
+        """The writer has come to sequence number `newest`; messages taken just before and just after that was asked."""
+        self._looks += 1
+        self._base = newest - before if self._base is None else min(self._base, newest - before)
+        missing = newest - after - self._base
+        if missing <= self.lost:
+            self._suspected = []
+            return
+        self._suspected.append((now, missing))
+        if len(self._suspected) >= LOOKS and now - self._suspected[0][0] >= LATE:
+            self.lost = min(count for _, count in self._suspected)
+            self._suspected = []
 
 
 class Losses:
@@ -92,29 +110,33 @@ class Losses:
 
     def _run(self) -> None:
         looked = time.monotonic()
-        while not self._ended.wait(SOON):
+        while not self._ended.wait(SOON * random.uniform(0.5, 1.5)):  # never in step with a camera
             with self._lock:
                 watched = list(self._tallies.items())
-            unknown = any(len(reader.taken) > len(tallies) for reader, (tallies, _) in watched)
-            if unknown or time.monotonic() - looked > SECONDS:
+            urgent = any(
+                len(reader.taken) > len(tallies) or any(tally.hurries for tally in tallies.values())
+                for reader, (tallies, _) in watched
+            )
+            if urgent or time.monotonic() - looked > SECONDS:
                 looked = time.monotonic()
                 self._look_at_all(watched)
 
     def _look_at_all(self, watched: list) -> None:
+        before = {reader: Counter(reader.taken) for reader, _ in watched}
         try:
             newest = sequence_numbers(self._port)
         except (OSError, ValueError, KeyError, http.client.HTTPException):
             return  # CYCLONEDDS_URI closed the monitor
         for reader, (tallies, on_lost) in watched:
-            self._look(reader, tallies, on_lost, newest)
+            self._look(reader, before[reader], newest, tallies, on_lost)
 
-    def _look(self, reader: Reader, tallies: dict[int, Tally], on_lost, newest: dict[str, int]) -> None:
-        before = sum(tally.lost for tally in tallies.values())
-        for handle in list(reader.taken):
+    def _look(self, reader: Reader, before: Counter, newest: dict, tallies: dict[int, Tally], on_lost) -> None:
+        told = sum(tally.lost for tally in tallies.values())
+        for handle, taken in before.items():
             tally = tallies.setdefault(handle, Tally())
             sequence = newest.get(reader.writer_guid(handle))
             if sequence is not None and not reader.is_waiting():
-                tally.look(sequence, reader.taken[handle])
+                tally.look(taken, sequence, reader.taken[handle], time.monotonic())
         lost = sum(tally.lost for tally in tallies.values())
-        if lost > before:
+        if lost > told:
             on_lost(lost)
