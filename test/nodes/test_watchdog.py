@@ -31,13 +31,15 @@ def watched(robot, tmp_path):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     qtx = [sys.executable, "-m", "qtx_ros"]
     started = [subprocess.Popen([*qtx, verb, "--bundle", bundle], **pipes) for verb in ("policy", "watchdog")]
-    assert wait(lambda: robot.node.count_subscribers("policy/decision") >= 2, 60)
-    robot.say(TEXT)
-    assert wait(lambda: len(robot.choices()) > 5 and len(robot.commands[ARM]) > 5, 60)
-    yield started
-    for process in started:
-        process.kill()
-        process.wait()
+    try:
+        assert wait(lambda: robot.node.count_subscribers("policy/decision") >= 2, 60)
+        robot.say(TEXT)
+        assert wait(lambda: len(robot.choices()) > 5 and len(robot.commands[ARM]) > 5, 60)
+        yield started
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
 
 
 def holds(robot):
