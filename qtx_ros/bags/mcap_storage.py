@@ -68,7 +68,7 @@ class McapStorage:
 
     def _part(self, chunk: Walked) -> Part:
         head, where = chunk.head, (self.path, f"byte {chunk.record.offset}")
-        names = self._names(chunk) if chunk.indexes else None
+        names = self._names(chunk) or None  # None: no index says which
         size = head.size + head.data_size if head.compression else head.size
         return Part(head.start_ns, head.end_ns, size, names, lambda topics: self._read(chunk, topics), where)
 

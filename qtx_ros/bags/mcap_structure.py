@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from mcap import records
 from mcap.opcode import Opcode
 
-from qtx_ros.bags.chunks import Chunk, inner_records
+from qtx_ros.bags.chunks import Chunk, inner_records, read_message
 from qtx_ros.bags.parts import MOST_NS
 from qtx_ros.bags.records import FOOTER_BYTES, HEADER_BYTES, MAGIC, MESSAGE_BYTES, Damage, Record, parse
 from qtx_ros.bags.scan import Scan
@@ -47,6 +47,7 @@ class Structure:
         self.distro = ""
         self._listed: dict[int, records.ChunkIndex] = {}  # chunk offset → entry of the summary
         self._statistics: tuple[int, records.Statistics] | None = None
+        self._data_end: tuple[int, int] = (0, 0)  # where the data section ends, and its checksum (0: none)
 
     def walk(self) -> None:
         """Go along the records, then compare what they say; Damage where something is wrong."""
@@ -83,6 +84,8 @@ class Structure:
             if self._statistics:
                 raise Damage("a second statistics record")
             self._statistics = (record.offset, self._scan.parse(record))
+        elif record.opcode == Opcode.DATA_END:
+            self._data_end = (record.offset, self._scan.parse(record).data_section_crc)
         elif record.opcode == Opcode.METADATA:
             self.distro = self.distro or str(self._scan.parse(record).metadata.get("ROS_DISTRO", ""))
         elif record.opcode == Opcode.FOOTER:
@@ -111,12 +114,16 @@ class Structure:
             return
         if not len(MAGIC) < footer.summary_start <= record.offset:
             raise Damage(f"the footer says that the summary begins at byte {footer.summary_start}")
-        at, end, crc = footer.summary_start, record.offset + FOOTER_BYTES - 4, 0
-        while footer.summary_crc and at < end:
+        crc = footer.summary_crc
+        if crc and crc != self._crc(footer.summary_start, record.offset + FOOTER_BYTES - 4):
+            raise Damage("the checksum of the summary does not match")
+
+    def _crc(self, at: int, end: int) -> int:
+        crc = 0
+        while at < end:
             piece = self._scan.read(at, min(_STEP, end - at))
             crc, at = zlib.crc32(piece, crc), at + len(piece)
-        if crc != footer.summary_crc:
-            raise Damage("the checksum of the summary does not match")
+        return crc
 
     # --- does it agree with itself ---
 
@@ -136,7 +143,12 @@ class Structure:
         if missing:
             self.at = missing[0]
             raise Damage("the summary lists a chunk here and there is none")
-        if not self.channels or not self.counts().keys() <= self.channels.keys():
+        end, crc = self._data_end
+        if crc and not checked and crc != self._crc(0, end):
+            self.at = end
+            raise Damage("the checksum of all data before it does not match")
+        counted = self._indexed() or self._statistics is not None
+        if not counted or not self.channels or not self.counts().keys() <= self.channels.keys():
             self._look_inside()
             if lost := self.counts().keys() - self.channels.keys():
                 raise Damage(f"messages of channel {min(lost)}, which was never declared")
@@ -170,7 +182,7 @@ class Structure:
 
     def _indexed(self) -> bool:
         """Whether message indexes say how many messages each chunk has."""
-        return all(chunk.indexes or not chunk.head.size for chunk in self.chunks)
+        return all(chunk.indexes or chunk.counts or not chunk.head.size for chunk in self.chunks)
 
     def counts(self) -> Counter[int]:
         """Messages of each channel, as far as indexes or statistics say."""
@@ -183,13 +195,17 @@ class Structure:
         return total + Counter(channel for _, channel, _ in self.loose)
 
     def _look_inside(self) -> None:
-        """Find the channels of a file whose summary does not repeat them."""
+        """Find the channels and counts of a file whose summary does not repeat them."""
         for chunk in self.chunks:
             self.at = chunk.record.offset
-            data = self.data(chunk)
+            data, counts = self.data(chunk), Counter()
             for opcode, start, end in inner_records(data):
                 if opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
                     self.declare(parse(opcode, data[start:end]))
+                elif opcode == Opcode.MESSAGE:
+                    counts[read_message(data, start, end, 0).channel] += 1
+            if not chunk.indexes:
+                chunk.counts = counts
 
     def data(self, chunk: Walked) -> bytes:
         """The bytes of a chunk, decompressed and compared with their checksum; Damage if they cannot be used."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import yaml
+from mcap.writer import IndexType
 from rosbags.highlevel import AnyReader
 
 from qtx_ros.bags.marks import Mark
@@ -80,10 +81,20 @@ def test_without_metadata_the_files_of_a_folder_are_the_bag(tmp_path):
     assert len(read(shutil.copy(bag / "bag_0.mcap", tmp_path / "part.mcap"))) > 10
 
 
-def test_a_summary_that_repeats_nothing_is_no_obstacle(tmp_path):
+@pytest.mark.parametrize("index", [IndexType.ALL, IndexType.NONE])
+def test_a_summary_that_repeats_nothing_is_no_obstacle(index, tmp_path):
     options = {"repeat_channels": False, "repeat_schemas": False, "use_statistics": False, "use_summary_offsets": False}
-    file = write_mcap_file(tmp_path / "bare.mcap", RECORDING, compression="ZSTD", **options)
+    bag = write_mcap(tmp_path, "bag", RECORDING, compression="ZSTD", index_types=index, **options)
+    assert len(read(bag)) == len(RECORDING) - 2
+
+
+def test_the_checksum_of_the_whole_data_counts_where_chunks_have_none(tmp_path):
+    file = write_mcap_file(tmp_path / "fast.mcap", RECORDING, use_chunking=False, enable_data_crcs=True)
     assert len(read(file)) == len(RECORDING) - 2
+    data = bytearray(file.read_bytes())
+    data[data.index(RECORDING[50].data) + 30] ^= 1
+    file.write_bytes(data)
+    assert "the checksum of all data before it does not match" in refused(file)
 
 
 def test_files_that_overlap_in_time_come_in_order(tmp_path):
