@@ -28,7 +28,7 @@ SIM = [
     "packaging",
     "matplotlib>=3.5",
 ]
-LEROBOT = ["pyarrow>=15", "av>=14"]  # LeRobot datasets, written and read without lerobot
+LEROBOT = ["pyarrow>=17", "av>=14.2"]  # LeRobot datasets, written and read without lerobot
 
 RAY = ["ray>=2.9"]
 S3 = ["fsspec>=2023.1", "s3fs>=2023.1"]

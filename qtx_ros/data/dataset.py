@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from qtx_ros.data.episode import Episode
+from qtx_ros.data.frames import Frames
 from qtx_ros.data.index import read_index
 from qtx_ros.data.index import write_index as write_index  # part of this module's face
 from qtx_ros.data.prefetch import Prefetch
@@ -17,7 +16,6 @@ from qtx_ros.errors import QtxError
 from qtx_ros.preprocess import history_indices, text_tokens, to_bins, zero_bin
 from qtx_ros.spec import Spec
 
-WORKERS = os.cpu_count() or 1  # threads that decode frames
 FAILURES = ("terminal", "truncated")
 
 
@@ -87,14 +85,13 @@ class Windows:
             raise QtxError(f"steps is {steps} and discount {discount}, expected at least 1 and a number in [0, 1]")
         self.dataset, self.spec = dataset, dataset.spec
         self.history, self.steps, self.discount = history or dataset.spec.history, steps, discount
-        self._shape = _frame_shape(self.spec)
+        self._frames = Frames(self.spec, dataset.episodes)
         self._collect(failures)
         self.starts = self._starts(drop_idle)
         if not len(self.starts):
             raise QtxError(f"{len(dataset)} episodes hold no window of {self.history} + {steps} valid steps")
         self._permutations: dict[tuple[int, int], np.ndarray] = {}
-        self._workers = ThreadPoolExecutor(WORKERS, "decode")
-        self._cache = self._decode_all() if cache else None
+        self._cache = self._frames.read_all(self.valid) if cache else None
 
     def __len__(self) -> int:
         """Number of transitions."""
@@ -138,39 +135,6 @@ class Windows:
         same = (self.bins == np.roll(self.bins, 1, 0)) & (np.arange(len(self.bins)) > self._segment_start)[:, None]
         return np.where(delta, self.bins == zero, same).all(1)
 
-    # --- frames ---
-
-    def _decode(self, row: int) -> np.ndarray:
-        """uint8 [C, H, W, 3] of one row."""
-        episode = self._episode[row]
-        step = row - self._first[episode]
-        return np.stack([self.dataset.episodes[episode].frame(c.name, int(step)) for c in self.spec.cameras])
-
-    def _decode_all(self) -> np.ndarray:
-        """uint8 [rows, C, H, W, 3]; invalid rows are never read nor touched."""
-        frames = np.empty((len(self.valid), *self._shape), np.uint8)
-
-        def fill(rows: np.ndarray) -> None:
-            for row in rows:
-                frames[row] = self._decode(row)
-
-        list(self._workers.map(fill, np.array_split(np.flatnonzero(self.valid), WORKERS)))
-        return frames
-
-    def _frames(self, rows: np.ndarray) -> np.ndarray:
-        """uint8 [*rows, C, H, W, 3]; a row that stands there twice is decoded once."""
-        if self._cache is not None:
-            return self._cache[rows]
-        unique, inverse = np.unique(rows, return_inverse=True)
-        decoded = np.empty((len(unique), *self._shape), np.uint8)
-
-        def fill(part: np.ndarray) -> None:
-            for i in part:
-                decoded[i] = self._decode(unique[i])
-
-        list(self._workers.map(fill, np.array_split(np.arange(len(unique)), WORKERS)))
-        return decoded[inverse.reshape(rows.shape)]
-
     # --- batches ---
 
     def rows(self, transitions: np.ndarray) -> np.ndarray:
@@ -191,7 +155,7 @@ class Windows:
         taken = np.minimum(self.steps, stop - start)
         episode = self._episode[start]
         return {
-            "frames": self._frames(rows),
+            "frames": self._frames.read(rows) if self._cache is None else self._cache[rows],
             "state": self.state[rows],
             "bins": self.bins[start],
             "reward": (rewards * powers).sum(1).astype(np.float32),
@@ -208,14 +172,15 @@ class Windows:
         return np.concatenate([self._permutation(seed, e)[offsets[epochs == e]] for e in np.unique(epochs)])
 
     def _permutation(self, seed: int, epoch: int) -> np.ndarray:
-        key = (seed, int(epoch))
-        if key not in self._permutations:
-            self._permutations = {k: v for k, v in self._permutations.items() if k == (seed, int(epoch) - 1)}
-            self._permutations[key] = np.random.default_rng(key).permutation(len(self))
-        return self._permutations[key]
+        key, before = (seed, int(epoch)), self._permutations
+        found = before.get(key)
+        if found is None:  # replaced as a whole: several threads draw
+            found = np.random.default_rng(key).permutation(len(self))
+            self._permutations = {k: v for k, v in before.items() if k == (seed, int(epoch) - 1)} | {key: found}
+        return found
 
     def batches(self, size: int, seed: int = 0, step: int = 0, prefetch: int = 2) -> Iterator[dict[str, np.ndarray]]:
-        """Endless batches of `size` from training step `step` on, up to `prefetch` of them prepared by a thread.
+        """Endless batches of `size` from training step `step` on, up to `prefetch` of them prepared ahead.
 
         (seed, step) is the whole state: a run resumed at a step sees what it would have seen.
         """
@@ -250,10 +215,3 @@ def _segments(valid: np.ndarray, episode: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def _ends_by_itself(manifest: dict, failures: str) -> bool:
     return manifest["terminated"] and (manifest["label"] != "failure" or failures == "terminal")
-
-
-def _frame_shape(spec: Spec) -> tuple[int, int, int, int]:
-    sizes = {(camera.height, camera.width) for camera in spec.cameras}
-    if len(sizes) != 1:
-        raise QtxError(f"cameras of robot {spec.name!r} have the sizes {sorted(sizes)}, a batch needs them equal")
-    return (len(spec.cameras), *sizes.pop(), 3)

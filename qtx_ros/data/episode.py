@@ -9,20 +9,19 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from qtx_ros.data import jpeg
 from qtx_ros.errors import QtxError
 from qtx_ros.spec import Spec
 
 FORMAT = 1
 CODECS = ("jpeg", "raw")
-JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True)
@@ -143,23 +142,31 @@ class Episode:
         return columns
 
     @cached_property
-    def _frames(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def _frames(self) -> dict[str, tuple[np.ndarray, list[int]]]:
         frames = {}
         for camera in self.spec.cameras:
             offsets = _load(self.folder / f"frames_{camera.name}.npy")
             path = self.folder / f"frames_{camera.name}.bin"
-            blob = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.empty(0, np.uint8)
-            frames[camera.name] = (blob, offsets)
+            blob = np.asarray(np.memmap(path, np.uint8, "r")) if path.stat().st_size else np.empty(0, np.uint8)
+            frames[camera.name] = (blob, offsets.tolist())
         return frames
 
     def frame(self, camera: str, step: int) -> np.ndarray:
         """The frame of a camera at a step, uint8 [H, W, 3] RGB. QtxError for a step that has none."""
-        blob, offsets = self._frames[camera]
-        data = blob[offsets[step] : offsets[step + 1]]
-        if not len(data):
-            raise QtxError(f"{self.folder}: step {step} is invalid and has no frame of camera {camera!r}")
         shape = next((c.height, c.width, 3) for c in self.spec.cameras if c.name == camera)
-        return decode(data, self.manifest["codec"], shape)
+        frame = np.empty((1, *shape), np.uint8)
+        self.read_frames([camera], step, frame)
+        return frame[0]
+
+    def read_frames(self, cameras: Sequence[str], step: int, out: np.ndarray) -> None:
+        """The frames of cameras at a step into `out`, uint8 [cameras, H, W, 3]. QtxError for a step that has none."""
+        frames, codec = self._frames, self.manifest["codec"]
+        for camera, frame in zip(cameras, out, strict=True):
+            blob, offsets = frames[camera]
+            start, stop = offsets[step], offsets[step + 1]
+            if start == stop:
+                raise QtxError(f"{self.folder}: step {step} is invalid and has no frame of camera {camera!r}")
+            decode(blob[start:stop], codec, frame)
 
     def verify(self) -> None:
         """Compare every file with the hash in the manifest; QtxError names the first that differs."""
@@ -172,22 +179,18 @@ class Episode:
 # --- frames ↔ bytes ----------------------------------------------------------------------------------------------
 
 def encode(frame: np.ndarray, codec: str) -> bytes:
-    """Bytes of a frame uint8 [H, W, 3] RGB: JPEG of quality 95 with full colour resolution, or the raw bytes."""
-    if codec == "raw":
-        return np.ascontiguousarray(frame).tobytes()
-    sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
-    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, *sampling])[1].tobytes()
+    """Bytes of a frame uint8 [H, W, 3] RGB: a JPEG as `jpeg.encode` makes it, or the raw bytes."""
+    return jpeg.encode(frame) if codec == "jpeg" else np.ascontiguousarray(frame).tobytes()
 
 
-def decode(data: np.ndarray, codec: str, shape: tuple[int, int, int]) -> np.ndarray:
-    """The inverse of `encode` (JPEG: up to its loss): uint8 [H, W, 3] RGB."""
-    if codec == "raw":
-        return np.asarray(data).reshape(shape)
-    bgr = cv2.imdecode(np.asarray(data), cv2.IMREAD_COLOR)
-    if bgr is None or bgr.shape != shape:
-        raise QtxError(f"a stored frame of {len(data)} bytes does not decode to {shape}")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+def decode(data: np.ndarray, codec: str, out: np.ndarray) -> None:
+    """The inverse of `encode` (JPEG: up to its loss): the frame goes into `out`, uint8 [H, W, 3] contiguous."""
+    if codec == "jpeg":
+        jpeg.decode_into(data, out)
+    elif data.size != out.size:
+        raise QtxError(f"a stored frame of {data.size} bytes does not decode to {out.shape}")
+    else:
+        out[:] = data.reshape(out.shape)
 
 
 # --- files -------------------------------------------------------------------------------------------------------

@@ -6,34 +6,40 @@ one line in `TYPES`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-import cv2
 import numpy as np
 
+from qtx_ros.data import compressed, images
+from qtx_ros.data.entries import Fields, Listed, Named, Plain, by_name, fields
 from qtx_ros.errors import QtxError
-from qtx_ros.spec import CommandStream, Spec, StateStream
-
-CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
+from qtx_ros.spec import Camera, CommandStream, Spec, StateStream
 
 
 @dataclass(frozen=True)
 class Translation:
     """What one message type can be: a camera image, named numbers (state), a command."""
 
-    image: Callable[[Any], np.ndarray] | None = None
+    image: Callable[..., np.ndarray] | None = None
     state: Callable[[StateStream, Any], np.ndarray] | None = None
     command: Callable[[CommandStream, Any], np.ndarray] | None = None
     command_fields: Callable[[CommandStream, np.ndarray, int, int], dict] | None = None
+    entries: Fields | Named | Listed | Plain | None = None  # where the numbers lie, if one of these says it
+    stamped: bool = False  # a command with a header
 
 
 # --- the seam ----------------------------------------------------------------------------------------------------
 
-def image(msg: Any, type: str) -> np.ndarray:
-    """The picture in a message of the given type, uint8 [h, w, 3] RGB. May share memory with the message."""
-    return _translate(type, "image", "a camera image")(msg)
+def image(msg: Any, type: str, camera: Camera | None = None) -> np.ndarray:
+    """The picture in a message of the given type, uint8 [h, w, 3] RGB. May share memory with the message.
+
+    `camera` says what messages without colours hold (`encoding`) and how distances become grey (`depth`).
+    """
+    translate = _translate(type, "image", "a camera image")
+    return translate(msg) if camera is None else translate(msg, camera.encoding, camera.depth)
 
 
 def state(stream: StateStream, msg: Any) -> np.ndarray:
@@ -68,13 +74,26 @@ def stamp_ns(msg: Any) -> int | None:
 
 
 def check(spec: Spec) -> None:
-    """Raise QtxError if a stream of the spec has a message type that cannot serve its purpose."""
+    """Raise QtxError if a stream of the spec has a message type, entry or encoding that cannot serve its purpose."""
     for camera in spec.cameras:
         _translate(camera.type, "image", "a camera image")
+        if camera.encoding is not None and getattr(images.ENCODINGS.get(camera.encoding), "rgb", None) is None:
+            able = ", ".join(name for name, encoding in images.ENCODINGS.items() if encoding.rgb is not None)
+            raise QtxError(f"camera {camera.name!r}: encoding is {camera.encoding!r}, expected one of {able}")
     for stream in spec.states:
         _translate(stream.type, "state", "a state")
+        if TYPES[stream.type].entries is not None:
+            TYPES[stream.type].entries.check(stream.topic, stream.names)
     for stream in spec.commands:
         _translate(stream.type, "command", "a command")
+        _check_command(stream, TYPES[stream.type])
+
+
+def _check_command(stream: CommandStream, translation: Translation) -> None:
+    if translation.entries is not None:
+        translation.entries.check_write(stream.topic, _names(stream))
+    if stream.frame and not translation.stamped:
+        raise QtxError(f"{stream.topic!r}: frame is {stream.frame!r}, but {stream.type} has no header to carry it")
 
 
 # --- actions: commands relative to the measured state ------------------------------------------------------------
@@ -99,115 +118,51 @@ def _references(spec: Spec, state: np.ndarray) -> np.ndarray:
     return np.array([state[index(d.reference or d.name)] if d.mode == "delta" else 0.0 for d in spec.dimensions])
 
 
-# --- images ------------------------------------------------------------------------------------------------------
+# --- named numbers ------------------------------------------------------------------------------------------------
 
-def _image(msg: Any) -> np.ndarray:
-    encoding, height, width, step = str(msg.encoding), int(msg.height), int(msg.width), int(msg.step)
-    if encoding not in CHANNELS:
-        raise QtxError(f"image encoding is {encoding!r}, expected one of {', '.join(CHANNELS)}")
-    channels = CHANNELS[encoding]
-    data = _bytes(msg.data)
-    if min(height, width) < 1 or step < width * channels or data.size < height * step:
-        raise QtxError(
-            f"image of {width}x{height} {encoding} has step {step} and {data.size} bytes, "
-            f"expected a step of at least {width * channels} and height x step bytes"
-        )
-    rows = data[: height * step].reshape(height, step)[:, : width * channels]
-    return _rgb(rows.reshape(height, width, channels), encoding)
+Entries = Fields | Named | Listed | Plain
 
 
-def _rgb(pixels: np.ndarray, encoding: str) -> np.ndarray:
-    """uint8 [h, w, 3] RGB of pixels [h, w, channels] in one of the known encodings."""
-    if encoding == "mono8":
-        return np.repeat(pixels, 3, axis=2)
-    return np.ascontiguousarray(pixels[:, :, 2::-1] if encoding.startswith("bgr") else pixels[:, :, :3])
+def _state(entries: Entries, stream: StateStream, msg: Any) -> np.ndarray:
+    return entries.read(stream.topic, stream.names, msg)
 
-
-def _compressed_image(msg: Any) -> np.ndarray:
-    form = str(msg.format)
-    if "compresseddepth" in form.lower():
-        raise QtxError(f"compressed image format is {form!r}, expected jpeg or png of a colour or grey image")
-    try:
-        pixels = cv2.imdecode(_bytes(msg.data), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:  # no bytes at all, or a header that promises too many pixels
-        pixels = None
-    if pixels is None:
-        raise QtxError(f"compressed image of format {form!r} and {len(msg.data)} bytes does not decode as jpeg or png")
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-
-
-def _bytes(data: Any) -> np.ndarray:
-    """uint8 [n] of whatever a backend holds bytes in, without copying where it can."""
-    if isinstance(data, np.ndarray):
-        return data.view(np.uint8).reshape(-1)
-    try:
-        return np.frombuffer(data, np.uint8)
-    except TypeError:
-        return np.asarray(data, np.uint8)
-
-
-# --- named numbers -----------------------------------------------------------------------------------------------
 
 def _joint_state(stream: StateStream, msg: Any) -> np.ndarray:
-    if stream.field not in ("position", "velocity", "effort"):
-        raise QtxError(f"{stream.topic!r}: field is {stream.field!r}, expected position, velocity or effort")
-    return _by_name(stream.topic, stream.names, msg.name, getattr(msg, stream.field), stream.field)
+    if stream.field not in JOINT_FIELDS:
+        raise QtxError(f"{stream.topic!r}: field is {stream.field!r}, expected {' or '.join(JOINT_FIELDS)}")
+    return Named("name", stream.field).read(stream.topic, stream.names, msg)
 
 
-def _array_state(stream: StateStream, msg: Any) -> np.ndarray:
-    return _in_order(stream.topic, stream.names, msg.data)
+def _names(stream: CommandStream) -> tuple[str, ...]:
+    return tuple(dimension.name for dimension in stream.dimensions)
 
 
-def _by_name(topic: str, wanted: Sequence[str], names: Sequence[str], values: Any, what: str) -> np.ndarray:
-    """float64 [n] of the wanted entries of two parallel lists."""
-    index = {name: i for i, name in enumerate(names)}
-    missing = [name for name in wanted if name not in index]
-    if missing:
-        raise QtxError(f"{topic!r} has no {what} of {missing[0]!r}, it has {', '.join(names) or 'none'}")
-    if len(values) != len(names):
-        raise QtxError(f"{topic!r} has {len(values)} values of {what} for {len(names)} names")
-    return np.array([values[index[name]] for name in wanted], np.float64)
+def _command(entries: Entries, stream: CommandStream, msg: Any) -> np.ndarray:
+    return entries.read(stream.topic, _names(stream), msg)
 
 
-def _in_order(topic: str, wanted: Sequence[str], values: Any) -> np.ndarray:
-    """float64 [n] of a bare list that must have one value for each wanted name."""
-    if len(values) != len(wanted):
-        raise QtxError(f"{topic!r} has {len(values)} values, expected {len(wanted)}: {', '.join(wanted)}")
-    return np.array(values, np.float64)
-
-
-# --- commands ----------------------------------------------------------------------------------------------------
-
-def _names(stream: CommandStream) -> list[str]:
-    return [dimension.name for dimension in stream.dimensions]
+def _command_fields(
+    entries: Entries, stamped: bool, stream: CommandStream, values: np.ndarray, stamp_ns: int, period_ns: int
+) -> dict:
+    head = {"header": _header(stream, stamp_ns)} if stamped else {}
+    return {**head, **entries.write(_names(stream), values)}
 
 
 def _trajectory(stream: CommandStream, msg: Any) -> np.ndarray:
     """Where the trajectory ends."""
     if len(msg.points) == 0:
         raise QtxError(f"{stream.topic!r} has a trajectory without points")
-    return _by_name(stream.topic, _names(stream), msg.joint_names, msg.points[-1].positions, "position")
+    return by_name(stream.topic, _names(stream), msg.joint_names, msg.points[-1].positions, "position")
 
 
 def _trajectory_fields(stream: CommandStream, values: np.ndarray, stamp_ns: int, period_ns: int) -> dict:
     point = {"positions": values.tolist(), "time_from_start": _time(period_ns)}
-    return {"header": {"stamp": _time(stamp_ns)}, "joint_names": _names(stream), "points": [point]}
+    return {"header": _header(stream, stamp_ns), "joint_names": list(_names(stream)), "points": [point]}
 
 
-def _joint_command(stream: CommandStream, msg: Any) -> np.ndarray:
-    return _by_name(stream.topic, _names(stream), msg.name, msg.position, "position")
-
-
-def _joint_command_fields(stream: CommandStream, values: np.ndarray, stamp_ns: int, period_ns: int) -> dict:
-    return {"header": {"stamp": _time(stamp_ns)}, "name": _names(stream), "position": values.tolist()}
-
-
-def _array_command(stream: CommandStream, msg: Any) -> np.ndarray:
-    return _in_order(stream.topic, _names(stream), msg.data)
-
-
-def _array_command_fields(stream: CommandStream, values: np.ndarray, stamp_ns: int, period_ns: int) -> dict:
-    return {"data": values.tolist()}
+def _header(stream: CommandStream, stamp_ns: int) -> dict:
+    frame = {"frame_id": stream.frame} if stream.frame else {}
+    return {"stamp": _time(stamp_ns), **frame}
 
 
 def _time(ns: int) -> dict:
@@ -216,17 +171,74 @@ def _time(ns: int) -> dict:
 
 # --- the table ---------------------------------------------------------------------------------------------------
 
+def _both(entries: Entries, stamped: bool = False) -> Translation:
+    """A type that can be a state and a command."""
+    return Translation(
+        state=partial(_state, entries),
+        command=partial(_command, entries),
+        command_fields=partial(_command_fields, entries, stamped),
+        entries=entries,
+        stamped=stamped,
+    )
+
+
+def _only_state(entries: Entries) -> Translation:
+    return Translation(state=partial(_state, entries), entries=entries)
+
+
+def _pair(name: str, field: str, **groups: str) -> dict[str, Translation]:
+    """A type of geometry_msgs and its sister with a header, which holds it in a field."""
+    return {
+        f"geometry_msgs/msg/{name}": _both(fields(**groups)),
+        f"geometry_msgs/msg/{name}Stamped": _both(fields(field, **groups), stamped=True),
+    }
+
+
+def _bare(name: str, kind: str) -> dict[str, Translation]:
+    """A number of std_msgs and, where there is one, the array of it."""
+    scalar = {f"std_msgs/msg/{name}": _both(Plain(kind, single=True))}
+    return scalar if kind == "?" else {**scalar, f"std_msgs/msg/{name}MultiArray": _both(Plain(kind))}
+
+
+JOINT_FIELDS = ("position", "velocity", "effort")
+_POSE = {"position": "xyz", "orientation": "xyzw"}
+_MOTION = {"linear": "xyz", "angular": "xyz"}
+_IMU = {"orientation": "xyzw", "angular_velocity": "xyz", "linear_acceleration": "xyz"}
+_XYZ = Fields("", ("x", "y", "z"))
+_QUATERNION = ("x", "y", "z", "w")
+_JOINTS = Named("name", "position")
+
 TYPES: dict[str, Translation] = {
-    "sensor_msgs/msg/Image": Translation(image=_image),
-    "sensor_msgs/msg/CompressedImage": Translation(image=_compressed_image),
-    "sensor_msgs/msg/JointState": Translation(
-        state=_joint_state, command=_joint_command, command_fields=_joint_command_fields
+    "sensor_msgs/msg/Image": Translation(image=images.image),
+    "sensor_msgs/msg/CompressedImage": Translation(image=compressed.image),
+    "sensor_msgs/msg/JointState": replace(_both(_JOINTS, stamped=True), state=_joint_state),
+    "sensor_msgs/msg/Joy": _both(Listed({"axes": float, "buttons": int}), stamped=True),
+    "sensor_msgs/msg/Imu": _only_state(fields(**_IMU)),
+    "sensor_msgs/msg/Range": _only_state(Fields("", ("range",))),
+    "trajectory_msgs/msg/JointTrajectory": Translation(
+        command=_trajectory, command_fields=_trajectory_fields, stamped=True
     ),
-    "std_msgs/msg/Float64MultiArray": Translation(
-        state=_array_state, command=_array_command, command_fields=_array_command_fields
+    **_pair("Wrench", "wrench", force="xyz", torque="xyz"),
+    **_pair("Twist", "twist", **_MOTION),
+    **_pair("Accel", "accel", **_MOTION),
+    **_pair("Pose", "pose", **_POSE),
+    **_pair("Transform", "transform", translation="xyz", rotation="xyzw"),
+    "geometry_msgs/msg/Vector3": _both(_XYZ),
+    "geometry_msgs/msg/Vector3Stamped": _both(replace(_XYZ, prefix="vector."), stamped=True),
+    "geometry_msgs/msg/Point": _both(_XYZ),
+    "geometry_msgs/msg/PointStamped": _both(replace(_XYZ, prefix="point."), stamped=True),
+    "geometry_msgs/msg/Quaternion": _both(Fields("", _QUATERNION, ("",))),
+    "geometry_msgs/msg/QuaternionStamped": _both(Fields("quaternion.", _QUATERNION, ("",)), stamped=True),
+    "geometry_msgs/msg/PoseWithCovarianceStamped": _only_state(fields("pose.pose", **_POSE)),
+    "geometry_msgs/msg/TwistWithCovarianceStamped": _only_state(fields("twist.twist", **_MOTION)),
+    "nav_msgs/msg/Odometry": _only_state(
+        Fields("", tuple(f"pose.pose.{e}" for e in fields(**_POSE).entries)
+                   + tuple(f"twist.twist.{e}" for e in fields(**_MOTION).entries))
     ),
-    "trajectory_msgs/msg/JointTrajectory": Translation(command=_trajectory, command_fields=_trajectory_fields),
-}
+    **_bare("Bool", "?"), **_bare("Float64", "f8"), **_bare("Float32", "f4"),
+    **_bare("Int8", "i1"), **_bare("Int16", "i2"), **_bare("Int32", "i4"), **_bare("Int64", "i8"),
+    **_bare("UInt8", "u1"), **_bare("UInt16", "u2"), **_bare("UInt32", "u4"), **_bare("UInt64", "u8"),
+}  # fmt: skip
 
 
 def _translate(type: str, purpose: str, what: str) -> Callable:

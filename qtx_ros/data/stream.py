@@ -121,7 +121,7 @@ def read_frame(camera: Camera, entry: Entry, sizes: dict[str, tuple[int, ...]]) 
     Raises QtxError for an image that does not decode, does not fit, or is not as large as the first one was.
     """
     if entry.value is None:
-        image = messages.image(entry.msg, camera.type)
+        image = messages.image(entry.msg, camera.type, camera)
         frame, size = resize(image, camera), image.shape[:2]
         first = sizes.setdefault(camera.name, size)
         if size != first:

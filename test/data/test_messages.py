@@ -1,82 +1,175 @@
-"""Messages ↔ arrays, with real message objects of rosbags."""
+"""Messages ↔ arrays, with real message objects of rosbags and of the ROS backend."""
 
-import cv2
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qtx_ros.bench.bags import build
+from qtx_ros import ros
+from qtx_ros.bench.bags import TYPES, build
 from qtx_ros.data import messages
 from qtx_ros.errors import QtxError
+from qtx_ros.nodes.fields import build as live_message
 from qtx_ros.spec import ActionDimension, Camera, CommandStream, Spec, StateStream
 
 IMAGE = "sensor_msgs/msg/Image"
-COMPRESSED = "sensor_msgs/msg/CompressedImage"
-RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
-ALPHA = np.full((5, 7, 1), 77, np.uint8)
-GREY = RGB[:, :, :1]
-PIXELS = {
-    "rgb8": RGB,
-    "bgr8": RGB[:, :, ::-1],
-    "rgba8": np.concatenate([RGB, ALPHA], 2),
-    "bgra8": np.concatenate([RGB[:, :, ::-1], ALPHA], 2),
-    "mono8": GREY,
-}
 DIMENSIONS = (ActionDimension("a", -1, 1), ActionDimension("b", -1, 1))
 COMMANDS = [
     CommandStream("c", DIMENSIONS, type)
     for type in ("trajectory_msgs/msg/JointTrajectory", "sensor_msgs/msg/JointState", "std_msgs/msg/Float64MultiArray")
 ]
+POSE = ("position.x", "position.y", "position.z", "orientation.x", "orientation.y", "orientation.z", "orientation.w")
+FINITE = st.floats(-1e6, 1e6)
 
 
-def image_message(encoding, pixels, padding=0):
-    rows = pixels.reshape(len(pixels), -1)
-    rows = np.concatenate([rows, np.full((len(rows), padding), 255, np.uint8)], 1)
-    height, width = pixels.shape[:2]
-    fields = {"encoding": encoding, "height": height, "width": width, "step": rows.shape[1], "data": rows.reshape(-1)}
-    return build(IMAGE, fields)
+def command(type, *names, **keys):
+    return CommandStream("c", tuple(ActionDimension(name, -1, 1) for name in names), type, **keys)
 
 
-@pytest.mark.parametrize("padding", [0, 5])
-@pytest.mark.parametrize("encoding", messages.CHANNELS)
-def test_every_encoding_gives_rgb(encoding, padding):
-    picture = messages.image(image_message(encoding, PIXELS[encoding], padding), IMAGE)
-    assert picture.dtype == np.uint8
-    assert (picture == (GREY.repeat(3, 2) if encoding == "mono8" else RGB)).all()
+def entries(type):
+    """Names of three entries of a type, out of order."""
+    known = getattr(messages.TYPES[type].entries, "entries", None)
+    if known is None:
+        return {"sensor_msgs/msg/Joy": ("buttons.2", "axes.1", "axes.0")}.get(type, ("b", "c", "a"))
+    if "orientation.w" in known or "rotation.w" in known or "w" in known:
+        return known[::-1][:4]
+    return (*known[1:3], known[0])
 
 
-@pytest.mark.parametrize("container", [bytes, bytearray, memoryview, list])
-def test_bytes_may_come_in_any_container(container):
-    msg = image_message("rgb8", RGB)
-    msg.data = container(msg.data.tobytes())
-    assert (messages.image(msg, IMAGE) == RGB).all()
+def wanted(type):
+    plain = messages.TYPES[type].entries
+    return ("value",) if getattr(plain, "single", False) else entries(type)
 
 
-def test_an_unknown_encoding_names_the_known_ones():
-    with pytest.raises(QtxError, match="'16UC1', expected one of rgb8, bgr8"):
-        messages.image(image_message("16UC1", RGB), IMAGE)
+ALL_STATES = [name for name, t in messages.TYPES.items() if t.state]
+ALL_COMMANDS = [name for name, t in messages.TYPES.items() if t.command_fields]
 
 
-def test_an_image_with_too_few_bytes_is_refused():
-    msg = image_message("rgb8", RGB)
-    msg.data = msg.data[:-1]
-    with pytest.raises(QtxError, match="104 bytes"):
-        messages.image(msg, IMAGE)
+@pytest.mark.parametrize("type", ALL_COMMANDS)
+@given(data=st.data())
+def test_every_command_and_its_fields_are_inverse(type, data):
+    names = wanted(type)
+    values = np.array(data.draw(st.lists(FINITE, min_size=len(names), max_size=len(names))))
+    kind = getattr(messages.TYPES[type].entries, "kind", "f8")
+    if "Joy" in type:
+        values = np.array([float(values[0] > 0), *values[1:]]).astype(np.float32).astype(float)
+    elif kind == "?":
+        values = (values > 0).astype(float)
+    elif kind.startswith("f"):
+        values = values.astype(kind).astype(float)
+    else:
+        values = np.clip(np.rint(values), np.iinfo(kind).min, np.iinfo(kind).max)
+    if len(names) == 4 and names[0].endswith("w"):
+        length = np.linalg.norm(values)
+        values = values / length if length > 1e-3 else np.array([1.0, 0, 0, 0])
+    stream = command(type, *names)
+    said, fields = messages.command_fields(stream, values, 1_700_000_000_000_000_005, 50_000_000)
+    assert said == type
+    assert messages.command(stream, build(type, fields)) == pytest.approx(values, rel=1e-12, abs=1e-15)
 
 
-def test_png_is_exact_and_jpeg_is_close():
-    smooth = cv2.resize(RGB, (70, 50))
-    png = build(COMPRESSED, {"format": "bgr8; png compressed", "data": cv2.imencode(".png", smooth[:, :, ::-1])[1][:]})
-    assert (messages.image(png, COMPRESSED) == smooth).all()
-    jpeg = build(COMPRESSED, {"format": "jpeg", "data": cv2.imencode(".jpg", smooth[:, :, ::-1])[1][:]})
-    assert np.abs(messages.image(jpeg, COMPRESSED).astype(int) - smooth).mean() < 10
+@pytest.mark.parametrize("type", ALL_COMMANDS)
+def test_messages_of_the_live_node_and_of_a_bag_are_read_alike(type):
+    names = wanted(type)
+    values = np.arange(1, len(names) + 1) / np.linalg.norm(np.arange(1, len(names) + 1))
+    stream = command(type, *names)
+    wire = ros.serialize(live_message(*messages.command_fields(stream, values, 5, 50_000_000)))
+    live, bag = ros.deserialize(wire, type), TYPES.deserialize_cdr(memoryview(wire), type)
+    assert messages.command(stream, live).tolist() == messages.command(stream, bag).tolist()
+    if messages.TYPES[type].state:
+        state = StateStream("s", names, type)
+        assert messages.state(state, live).tolist() == messages.state(state, bag).tolist()
 
 
-@pytest.mark.parametrize("fields", [{"format": "jpeg", "data": [1, 2, 3]}, {"format": "32FC1; compressedDepth"}])
-def test_a_compressed_image_that_is_none_is_refused(fields):
-    with pytest.raises(QtxError, match="jpeg"):
-        messages.image(build(COMPRESSED, fields), COMPRESSED)
+@pytest.mark.parametrize("type", ALL_STATES)
+def test_every_state_is_read_from_an_empty_message_or_refused_in_one_sentence(type):
+    stream = StateStream("s", wanted(type), type)
+    try:
+        assert messages.state(stream, build(type, {})).shape == (len(stream.names),)
+    except QtxError as error:
+        assert str(error).startswith("'s' has ")
+
+
+def test_a_wrench_is_read_by_name_and_two_of_them_can_be_told_apart():
+    fields = {"force": {"x": 1, "y": 2, "z": 3}, "torque": {"x": 4, "y": 5, "z": 6}}
+    msg = build("geometry_msgs/msg/WrenchStamped", {"wrench": fields})
+    stream = StateStream("s", ("left/torque.z", "left/force.x"), "geometry_msgs/msg/WrenchStamped")
+    assert messages.state(stream, msg).tolist() == [6, 1]
+    with pytest.raises(QtxError, match=r"no entry 'force.w', it has force.x, force.y, force.z, torque.x"):
+        messages.state(StateStream("s", ("force.w",), stream.type), msg)
+
+
+def test_imu_and_odometry_have_the_names_of_their_fields():
+    imu = build("sensor_msgs/msg/Imu", {"angular_velocity": {"z": 3}, "orientation": {"w": 1}})
+    names = ("orientation.w", "angular_velocity.z")
+    assert messages.state(StateStream("s", names, "sensor_msgs/msg/Imu"), imu).tolist() == [1, 3]
+    odometry = build("nav_msgs/msg/Odometry", {"twist": {"twist": {"linear": {"x": 2}}}})
+    names = ("twist.twist.linear.x", "pose.pose.position.y")
+    assert messages.state(StateStream("s", names, "nav_msgs/msg/Odometry"), odometry).tolist() == [2, 0]
+
+
+def test_a_joystick_has_numbered_axes_and_buttons():
+    msg = build("sensor_msgs/msg/Joy", {"axes": [0.5, -0.25], "buttons": [0, 1, 0]})
+    stream = StateStream("s", ("buttons.1", "axes.0"), "sensor_msgs/msg/Joy")
+    assert messages.state(stream, msg).tolist() == [1, 0.5]
+    with pytest.raises(QtxError, match="no entry 'axes.2', the message holds 2 axes, 3 buttons"):
+        messages.state(StateStream("s", ("axes.2",), stream.type), msg)
+    with pytest.raises(QtxError, match="no entry 'axes', it has axes.0, axes.1 …, buttons.0"):
+        messages.state(StateStream("s", ("axes",), stream.type), msg)
+
+
+def test_one_value_has_one_name_of_the_robots_choice():
+    msg = build("std_msgs/msg/Float64", {"data": 0.04})
+    assert messages.state(StateStream("s", ("gripper_width",), "std_msgs/msg/Float64"), msg).tolist() == [0.04]
+    with pytest.raises(QtxError, match="one value, expected one name for it and not a, b"):
+        check(states=(StateStream("s", ("a", "b"), "std_msgs/msg/Float64"),))
+
+
+def test_whole_numbers_are_rounded_and_kept_in_range():
+    send = lambda type, value: messages.command_fields(command(type, "x"), [value], 0, 1)[1]["data"]  # noqa: E731
+    assert [send("std_msgs/msg/Int8", v) for v in (0.6, -300, 300)] == [1, -128, 127]
+    assert [send("std_msgs/msg/Bool", v) for v in (0.4, 0.5, 1)] == [False, True, True]
+
+
+# --- what is sent ------------------------------------------------------------------------------------------------
+
+def test_a_pose_without_a_rotation_is_not_turned_and_a_rotation_has_length_one():
+    _, fields = messages.command_fields(command("geometry_msgs/msg/Pose", *POSE[:3]), [1, 2, 3], 0, 1)
+    assert fields == {"position": {"x": 1, "y": 2, "z": 3}, "orientation": {"x": 0, "y": 0, "z": 0, "w": 1}}
+    _, fields = messages.command_fields(command("geometry_msgs/msg/Pose", *POSE), [1, 2, 3, 0, 0, 3, 4], 0, 1)
+    assert fields["orientation"] == {"x": 0, "y": 0, "z": 0.6, "w": 0.8}
+    with pytest.raises(QtxError, match="is no quaternion"):
+        messages.command_fields(command("geometry_msgs/msg/Pose", *POSE), [1, 2, 3, 0, 0, 0, 0], 0, 1)
+
+
+def test_a_twist_carries_stamp_and_frame():
+    stream = command("geometry_msgs/msg/TwistStamped", "linear.x", "angular.z", frame="tool0")
+    _, fields = messages.command_fields(stream, [0.5, -1], 3_000_000_007, 1)
+    assert fields["header"] == {"stamp": {"sec": 3, "nanosec": 7}, "frame_id": "tool0"}
+    assert fields["twist"] == {"linear": {"x": 0.5}, "angular": {"z": -1}}
+
+
+# --- what a robot's file cannot say ------------------------------------------------------------------------------
+
+def check(**parts):
+    messages.check(replace(SPEC, **{"commands": (COMMANDS[0],), **parts}))
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ({"states": (StateStream("s", ("x",), "geometry_msgs/msg/Wrench"),)}, "no entry 'x', it has force.x, force.y"),
+        ({"commands": (command("geometry_msgs/msg/Pose", *POSE[:5]),)}, "orientation.w, orientation.z are missing"),
+        ({"commands": (command("geometry_msgs/msg/Twist", "linear.x", frame="tool"),)}, "has no header to carry it"),
+        ({"commands": (command("sensor_msgs/msg/Imu", "orientation.x"),)}, "cannot be a command, expected one of"),
+        ({"cameras": (Camera("front", "image", 2, 2, encoding="8UC3"),)}, "encoding is '8UC3', expected one of rgb8"),
+    ],
+)
+def test_a_robot_that_asks_for_what_no_message_has_is_refused_at_the_start(parts, sentence):
+    with pytest.raises(QtxError, match=sentence):
+        check(**parts)
 
 
 def test_state_is_looked_up_by_name_whatever_the_order():
