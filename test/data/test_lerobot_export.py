@@ -144,6 +144,13 @@ def test_an_existing_folder_is_left_alone_and_a_failed_export_leaves_nothing(tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "there"]
 
 
+def test_an_encoder_that_is_not_there_is_said(tmp_path, monkeypatch):
+    monkeypatch.setitem(video.CODECS, "av1", video.Codec("no_such_encoder", "av1", {}))
+    dataset = small_set(tmp_path / "set")
+    with pytest.raises(QtxError, match="has no encoder 'no_such_encoder', use another --codec"):
+        export(dataset, tmp_path / "out", Options(codec="av1"))
+
+
 def test_what_a_video_cannot_hold_is_said(tmp_path):
     robot = spec(size=(65, 97))
     add_episode(tmp_path / "set", robot, "odd", 2)

@@ -83,7 +83,11 @@ class VideoWriter:
         path = self._root / VIDEO_PATH.format(video_key=self._key, **place(self._number))
         path.parent.mkdir(parents=True, exist_ok=True)
         self._container = av.open(str(path), "w")
-        self._stream = self._container.add_stream(self._codec.encoder, rate=self._fps)
+        try:
+            self._stream = self._container.add_stream(self._codec.encoder, rate=self._fps)
+        except ValueError:
+            encoder = self._codec.encoder
+            raise QtxError(f"PyAV {av.__version__} has no encoder {encoder!r}, use another --codec") from None
         self._stream.height, self._stream.width = self._size
         self._stream.pix_fmt, self._stream.options = "yuv420p", self._codec.options
         self._stream.codec_context.gop_size = GOP
@@ -104,10 +108,11 @@ class VideoWriter:
 
     def close(self) -> None:
         """Finish the file that is open, if one is."""
-        if self._container is not None:
+        if self._stream is not None:
             self._mux(None)
+        if self._container is not None:
             self._container.close()
-            self._container = None
+        self._container = self._stream = None
 
 
 def read_video(path: Path, start: float, count: int, fps: float) -> Iterator[np.ndarray]:
