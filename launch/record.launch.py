@@ -5,6 +5,8 @@ from qtx_ros.launching import Argument, description
 RECORDER = {
     "robot": Argument(str, "robot YAML, or the name of a shipped one; empty: sawyer_sim"),
     "directory": Argument(str, "folder the bags are written to; empty: bags"),
+    "split_mib": Argument(int, "begin a new file in the bag after so much [MiB]; empty: never"),
+    "split_seconds": Argument(float, "begin a new file in the bag after so long [s]; empty: never"),
     "all_topics": Argument(bool, "record every topic there is; empty: those of the robot"),
 }
 

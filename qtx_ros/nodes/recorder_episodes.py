@@ -52,6 +52,7 @@ class Episodes:
         """Start an episode with the topics known so far and the latched messages of before; returns its identifier."""
         if self.running is not None:
             raise QtxError(f"episode {self.running.name} is running, stop it first")
+        self._make_directory()
         self.check_disk()
         now = self._now()
         if now <= 0:
@@ -112,10 +113,15 @@ class Episodes:
         self.running.write(self._event_topic, now, ros.serialize(msg))
         self._announce(msg)
 
-    def check_disk(self) -> None:
-        """QtxError if the folder cannot be written to, or its disk has less free than asked for."""
+    def _make_directory(self) -> None:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise QtxError(f"cannot write to {self.directory}: {error.strerror}") from None
+
+    def check_disk(self) -> None:
+        """QtxError if the folder is not there, or its disk has less free than asked for."""
+        try:
             free = shutil.disk_usage(self.directory).free // MIB
         except OSError as error:
             raise QtxError(f"cannot write to {self.directory}: {error.strerror}") from None

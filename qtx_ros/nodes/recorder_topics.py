@@ -12,7 +12,8 @@ from qtx_ros import ros
 from qtx_ros.bags.writer import qos_profile
 from qtx_ros.spec import Spec
 
-DEPTH = 100  # messages the middleware keeps for us
+DEPTH, CAMERA_DEPTH = 1000, 100  # messages the middleware keeps for us
+CAMERA_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/PointCloud2")
 ALWAYS = ("/parameter_events",)
 NEVER = ("/rosout",)  # not recorded by all_topics
 Known = dict[str, tuple[str, tuple]]  # topic → (type, QoS its publishers offer, as a bag stores it)
@@ -89,7 +90,7 @@ class Topics:
         reliable = all(o.qos_profile.reliability == ros.ReliabilityPolicy.RELIABLE for o in offers)
         latched = all(o.qos_profile.durability == ros.DurabilityPolicy.TRANSIENT_LOCAL for o in offers)
         if latched:
-            depth = sum(max(offer.qos_profile.depth, 1) for offer in offers)
+            depth = sum(min(max(offer.qos_profile.depth, 1), CAMERA_DEPTH) for offer in offers)
             self._latched[topic] = deque(self._latched.get(topic, ()), maxlen=depth)
         if before := self._listening.get(topic):
             if (reliable or not before.reliable) and (latched or not before.latched):
@@ -123,7 +124,8 @@ class Topics:
             hear(data, {"source_timestamp": 0})
 
         callback = hear if self._tells_source_time() else hear_alone
-        subscription = self._subscribe(message, topic, callback, _request(reliable, latched))
+        depth = CAMERA_DEPTH if type in CAMERA_TYPES else DEPTH
+        subscription = self._subscribe(message, topic, callback, _request(depth, reliable, latched))
         self._listening[topic] = _Listening(subscription, reliable, latched)
 
     def _subscribe(self, message: type, topic: str, callback: Callable, profile: Any) -> Any:
@@ -148,9 +150,9 @@ class Topics:
         self._node.get_logger().error(f"topic {topic} is not recorded: {reason}")
 
 
-def _request(reliable: bool, latched: bool) -> Any:
+def _request(depth: int, reliable: bool, latched: bool) -> Any:
     return ros.QoSProfile(
-        depth=DEPTH,
+        depth=depth,
         reliability=ros.ReliabilityPolicy.RELIABLE if reliable else ros.ReliabilityPolicy.BEST_EFFORT,
         durability=ros.DurabilityPolicy.TRANSIENT_LOCAL if latched else ros.DurabilityPolicy.VOLATILE,
     )

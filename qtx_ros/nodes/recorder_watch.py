@@ -103,6 +103,8 @@ class Watch:
         running = self._episodes.running
         if running is not None and running.error is not None:
             return str(running.error)
+        if running is None and not self._episodes.directory.exists():
+            return ""  # it is made for the first episode
         try:
             self._episodes.check_disk()
         except QtxError as error:

@@ -11,7 +11,10 @@ MS = 1_000_000
 SECOND = 1_000 * MS
 
 
-def topic(limits=Limits(), every=20 * MS, until=2 * SECOND, skip=()):
+ANY = Limits()
+
+
+def topic(limits=ANY, every=20 * MS, until=2 * SECOND, skip=()):
     """A topic that came every 20 ms for two seconds, but for the times in `skip` [ms]."""
     made = TopicTraffic("/cam", "sensor_msgs/msg/Image", 0, limits)
     for at in range(every, until + 1, every):

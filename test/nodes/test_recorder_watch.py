@@ -1,4 +1,4 @@
-"""What the recorder notices while it records: limits that break, losses, a full disk. And what it keeps beside messages."""
+"""What the recorder notices: limits that break, losses, a full disk. And what it keeps beside messages."""
 
 import os
 import resource
@@ -94,7 +94,13 @@ def test_a_silent_camera_is_warned_of_marked_and_not_converted(robot, tmp_path):
 
 
 def test_the_bag_keeps_status_parameters_and_parameter_events(robot, tmp_path):
-    with recorder(robot, tmp_path / "bags", "split_seconds:=0.5"):
+    latched = ros.QoSProfile(depth=1, durability=ros.DurabilityPolicy.TRANSIENT_LOCAL)
+    static = [robot.publisher("std_msgs/msg/String", "static", latched) for _ in range(2)]
+    for publisher, text in zip(static, ("left", "right"), strict=True):
+        publisher.publish(ros.message("std_msgs/msg/String")(data=text))
+    with recorder(robot, tmp_path / "bags", "split_seconds:=0.5", "extra_topics:=[static]"):
+        robot.wait(lambda: all(publisher.get_subscription_count() for publisher in static))
+        robot.wait(lambda: status_of(robot, "/static").messages == 2)
         robot.call("start", instruction="open the drawer")
         robot.play(1.5)
         robot.node.declare_parameter("gain", 2.5)
@@ -108,8 +114,11 @@ def test_the_bag_keeps_status_parameters_and_parameter_events(robot, tmp_path):
         assert parameters["/robot"]["ros__parameters"]["use_sim_time"] is False
     with AnyReader([path]) as reader:
         messages = [(c.topic, c.msgtype, data) for c, _, data in reader.messages()]
-    counts = {topic: sum(name == topic for name, _, _ in messages) for topic in (*robot.sent, "/instruction")}
-    assert counts == {**robot.sent, "/instruction": 1}
+    before = {"/instruction": 1, "/static": 2}  # latched messages of before the episode
+    counts = {topic: sum(name == topic for name, _, _ in messages) for topic in (*robot.sent, *before)}
+    assert counts == {**robot.sent, **before}
+    for publisher in static:
+        robot.node.destroy_publisher(publisher)
     statuses = [ros.deserialize(data, type) for topic, type, data in messages if topic == "/recorder/status"]
     camera = next(topic for topic in statuses[-1].topics if topic.name == CAMERA)
     assert (camera.messages, camera.lost_wire, camera.lost_queue) == (robot.sent[CAMERA], 0, 0)
