@@ -36,10 +36,20 @@ class Translation:
 def image(msg: Any, type: str, camera: Camera | None = None) -> np.ndarray:
     """The picture in a message of the given type, uint8 [h, w, 3] RGB. May share memory with the message.
 
-    `camera` says what messages without colours hold (`encoding`) and how distances become grey (`depth`).
+    `camera` says what messages without colours hold (`encoding`), how distances become grey (`depth`), and how much of
+    the picture will be seen: of a JPEG of at least twice that size, only a half, a quarter or an eighth is decoded.
     """
     translate = _translate(type, "image", "a camera image")
-    return translate(msg) if camera is None else translate(msg, camera.encoding, camera.depth)
+    if camera is None:
+        return translate(msg)
+    least = (camera.height, camera.width) if camera.crop is None else None
+    return translate(msg, camera.encoding, camera.depth, least)
+
+
+def image_size(msg: Any, type: str, picture: np.ndarray) -> tuple[int, int]:
+    """Height and width of the whole picture in a message, of which `image` made `picture`."""
+    whole = compressed.size(msg) if type == "sensor_msgs/msg/CompressedImage" else None
+    return whole or picture.shape[:2]
 
 
 def state(stream: StateStream, msg: Any) -> np.ndarray:
@@ -148,15 +158,24 @@ def _command_fields(
     return {**head, **entries.write(_names(stream), values)}
 
 
+def _joint_command(stream: CommandStream, msg: Any) -> np.ndarray:
+    return Named("name", stream.interface).read(stream.topic, _names(stream), msg)
+
+
+def _joint_command_fields(stream: CommandStream, values: np.ndarray, stamp_ns: int, period_ns: int) -> dict:
+    return {"header": _header(stream, stamp_ns), **Named("name", stream.interface).write(_names(stream), values)}
+
+
 def _trajectory(stream: CommandStream, msg: Any) -> np.ndarray:
     """Where the trajectory ends."""
     if len(msg.points) == 0:
         raise QtxError(f"{stream.topic!r} has a trajectory without points")
-    return by_name(stream.topic, _names(stream), msg.joint_names, msg.points[-1].positions, "position")
+    values = getattr(msg.points[-1], POINT_FIELDS[stream.interface])
+    return by_name(stream.topic, _names(stream), msg.joint_names, values, stream.interface)
 
 
 def _trajectory_fields(stream: CommandStream, values: np.ndarray, stamp_ns: int, period_ns: int) -> dict:
-    point = {"positions": values.tolist(), "time_from_start": _time(period_ns)}
+    point = {POINT_FIELDS[stream.interface]: values.tolist(), "time_from_start": _time(period_ns)}
     return {"header": _header(stream, stamp_ns), "joint_names": list(_names(stream)), "points": [point]}
 
 
@@ -201,17 +220,19 @@ def _bare(name: str, kind: str) -> dict[str, Translation]:
 
 
 JOINT_FIELDS = ("position", "velocity", "effort")
+POINT_FIELDS = {"position": "positions", "velocity": "velocities", "effort": "effort"}  # of a trajectory's point
 _POSE = {"position": "xyz", "orientation": "xyzw"}
 _MOTION = {"linear": "xyz", "angular": "xyz"}
 _IMU = {"orientation": "xyzw", "angular_velocity": "xyz", "linear_acceleration": "xyz"}
 _XYZ = Fields("", ("x", "y", "z"))
 _QUATERNION = ("x", "y", "z", "w")
-_JOINTS = Named("name", "position")
 
 TYPES: dict[str, Translation] = {
     "sensor_msgs/msg/Image": Translation(image=images.image),
     "sensor_msgs/msg/CompressedImage": Translation(image=compressed.image),
-    "sensor_msgs/msg/JointState": replace(_both(_JOINTS, stamped=True), state=_joint_state),
+    "sensor_msgs/msg/JointState": Translation(
+        state=_joint_state, command=_joint_command, command_fields=_joint_command_fields, stamped=True
+    ),
     "sensor_msgs/msg/Joy": _both(Listed({"axes": float, "buttons": int}), stamped=True),
     "sensor_msgs/msg/Imu": _only_state(fields(**_IMU)),
     "sensor_msgs/msg/Range": _only_state(Fields("", ("range",))),

@@ -154,6 +154,23 @@ def test_cached_frames_equal_decoded_ones(tmp_path):
     assert (plain["frames"] == cached["frames"]).all()
 
 
+@pytest.mark.parametrize("codec", ["jpeg", "raw"])
+def test_frames_of_a_batch_stay_while_anything_of_it_is_held(tmp_path, codec):
+    episode(tmp_path, "e", 30, codec=codec)
+    windows = Windows(Dataset.open(tmp_path))
+    expected = windows.batch(np.arange(4))["frames"][1:, :, 1].copy()
+    view = windows.batch(np.arange(4))["frames"][1:, :, 1]  # the batch itself is gone
+    later = [windows.batch(np.arange(k, k + 4))["frames"] for k in range(9, 20)]
+    assert (view == expected).all() and len({frames.ctypes.data for frames in later}) == len(later)
+
+
+def test_memory_of_a_batch_is_used_again_when_nothing_of_it_is_held(tmp_path):
+    episode(tmp_path, "e", 30)
+    windows = Windows(Dataset.open(tmp_path))
+    addresses = {windows.batch(np.arange(k, k + 4))["frames"].ctypes.data for k in range(9)}
+    assert len(addresses) == 1
+
+
 def test_a_failing_prefetch_raises_in_the_caller(tmp_path):
     episode(tmp_path, "e", 5, codec="jpeg")
     dataset = Dataset.open(tmp_path)

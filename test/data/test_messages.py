@@ -151,6 +151,16 @@ def test_a_twist_carries_stamp_and_frame():
     assert fields["twist"] == {"linear": {"x": 0.5}, "angular": {"z": -1}}
 
 
+@pytest.mark.parametrize("type", [COMMANDS[0].type, COMMANDS[1].type])
+@pytest.mark.parametrize("interface", ["position", "velocity", "effort"])
+def test_joints_are_commanded_in_the_field_of_their_interface(type, interface):
+    stream = command(type, "a", "b", interface=interface)
+    _, fields = messages.command_fields(stream, [1, 2], 0, 1)
+    point = fields.get("points", [fields])[0]
+    assert [key for key, value in point.items() if value == [1, 2]] in ([interface], [messages.POINT_FIELDS[interface]])
+    assert messages.command(stream, build(type, fields)).tolist() == [1, 2]
+
+
 # --- what a robot's file cannot say ------------------------------------------------------------------------------
 
 def check(**parts):
