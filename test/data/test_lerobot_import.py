@@ -175,12 +175,23 @@ def test_a_step_with_no_number_is_invalid_and_has_no_frame(tmp_path):
         first.frame("top", 1)
 
 
+def test_jpeg_pictures_are_read_too(tmp_path):
+    jpeg = cv2.imencode(".jpg", np.full((6, 8, 3), 90, np.uint8))[1].tobytes()
+    pictures = {"observation.images.top": [{"bytes": jpeg, "path": None}] * 5}
+    import_folder(foreign(tmp_path / "in", **pictures), tmp_path / "out", Options(codec="raw"))
+    assert Dataset.open(tmp_path / "out").episodes[1].frame("top", 1).tolist() == np.full((6, 8, 3), 90).tolist()
+
+
 # --- bad ones ----------------------------------------------------------------------------------------------------
 
 
 def change(root, **entries):
     path = root / "meta/info.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+
+
+def png(height, width):
+    return cv2.imencode(".png", np.zeros((height, width, 3), np.uint8))[1].tobytes()
 
 
 def refused(root, match, options=Options()):  # noqa: B008  frozen
@@ -243,6 +254,27 @@ def test_a_video_without_the_frame_of_a_step_is_refused(copied):
     later = pyarrow.array([start + 0.05 for start in table[key].to_pylist()])
     parquet.write_table(table.set_column(table.column_names.index(key), key, later), path)
     refused(copied, "has no frame at 0.0500 s, where step 0 of the episode should be")
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (None, "step 0 of episode 0 is not stored in the dataset's files"),
+        (b"gif89a", "step 0 of episode 0: compressed image .* expected jpeg, png, webp or tiff"),
+        (png(8, 6), r"has \(8, 6\) pixels, the feature says \(6, 8\)"),
+        (png(6, 8)[:-20], "png image of .* bytes is cut off"),
+    ],
+)
+def test_a_bad_picture_names_its_step(tmp_path, data, sentence):
+    cells = [{"bytes": data, "path": "frame.png"}] * 5
+    refused(foreign(tmp_path / "in", **{"observation.images.top": cells}), sentence)
+
+
+def test_an_episode_that_stands_twice_is_refused(copied):
+    path = copied / "meta/episodes/chunk-000/file-000.parquet"
+    table = parquet.read_table(path)
+    parquet.write_table(pyarrow.concat_tables([table, table.slice(1, 1)]), path)
+    refused(copied, "episode 1 stands twice in the list of episodes")
 
 
 def test_what_does_not_fit_a_robot_is_said(tmp_path):

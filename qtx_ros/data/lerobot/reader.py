@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import cv2
 import numpy as np
 
+from qtx_ros.data import compressed
 from qtx_ros.data.lerobot.layout import INDEX, TASKS_PATH
 from qtx_ros.data.lerobot.video import read_video
 from qtx_ros.errors import QtxError
@@ -82,10 +83,14 @@ class LeRobotFolder:
         read = self._entry_v3 if self.info["codebase_version"] == "v3.0" else self._entry_v2
         rows = self._rows_v3() if self.info["codebase_version"] == "v3.0" else self._lines("meta/episodes.jsonl")
         try:
-            return sorted((read(row) for row in rows), key=lambda entry: entry.index)
+            entries = sorted((read(row) for row in rows), key=lambda entry: entry.index)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             said = f"lacks {error}" if isinstance(error, KeyError) else f"cannot be read: {error}"
             raise QtxError(f"{self.root}/meta: an entry of the list of episodes {said}") from None
+        double = [one.index for one, other in zip(entries, entries[1:], strict=False) if one.index == other.index]
+        if double:
+            raise QtxError(f"{self.root}/meta: episode {double[0]} stands twice in the list of episodes")
+        return entries
 
     def _rows_v3(self) -> Iterator[dict]:
         paths = sorted((self.root / "meta/episodes").glob("*/*.parquet"))
@@ -153,21 +158,28 @@ class LeRobotFolder:
 
     def frames(self, entry: Entry, key: str) -> Iterator[np.ndarray]:
         """The pictures of an episode in order, uint8 [H, W, 3] RGB."""
-        if key in self.videos:
-            path = self._path("video_path", {**entry.videos[key], "video_key": key})
-            yield from read_video(path, entry.starts[key], entry.length, self.fps)
-            return
-        for step, cell in enumerate(self._steps(entry)[key]):
-            yield self._picture(cell.as_py(), f"{self.root}: {key} of step {step} of episode {entry.index}")
+        shape = self.features[key]["shape"]
+        size = tuple(shape[:2] if shape[-1] == 3 else shape[1:])
+        for step, picture in enumerate(self._video(entry, key) if key in self.videos else self._images(entry, key)):
+            if picture.shape[:2] != size:
+                what = f"{self.root}: {key} of step {step} of episode {entry.index}"
+                raise QtxError(f"{what} has {picture.shape[:2]} pixels, the feature says {size}")
+            yield picture
 
-    def _picture(self, cell: Any, where: str) -> np.ndarray:
-        data = cell.get("bytes") if isinstance(cell, dict) else cell
-        if not isinstance(data, bytes) or not data:
-            raise QtxError(f"{where} is not stored in the dataset's files")
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
-            raise QtxError(f"{where} is no image that can be decoded")
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    def _video(self, entry: Entry, key: str) -> Iterator[np.ndarray]:
+        path = self._path("video_path", {**entry.videos[key], "video_key": key})
+        return read_video(path, entry.starts[key], entry.length, self.fps)
+
+    def _images(self, entry: Entry, key: str) -> Iterator[np.ndarray]:
+        for step, cell in enumerate(self._steps(entry)[key]):
+            cell, where = cell.as_py(), f"{self.root}: {key} of step {step} of episode {entry.index}"
+            data = cell.get("bytes") if isinstance(cell, dict) else cell
+            if not isinstance(data, bytes) or not data:
+                raise QtxError(f"{where} is not stored in the dataset's files")
+            try:
+                yield compressed.image(SimpleNamespace(format="", data=data))
+            except QtxError as error:
+                raise QtxError(f"{where}: {error}") from None
 
     def _steps(self, entry: Entry):
         """The rows of an episode."""
