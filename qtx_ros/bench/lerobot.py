@@ -21,7 +21,7 @@ from qtx_ros.bench.bags import Script, write_bag
 from qtx_ros.data.convert import Options as ConvertOptions
 from qtx_ros.data.convert import convert
 from qtx_ros.data.dataset import Dataset
-from qtx_ros.data.episode import write_episode
+from qtx_ros.data.episode import Episode, write_episode
 from qtx_ros.data.lerobot import layout
 from qtx_ros.data.lerobot.export import Options, export, pieces
 from qtx_ros.data.lerobot.layout import IMAGE
@@ -97,7 +97,7 @@ def run(folder: Path, spec: Spec, seconds: float, image: tuple[int, int], python
     bags = [write_bag(folder, f"bag{seed}", replace(script, seed=seed)) for seed in range(2)]
     rows = [_ours("ours: bags → training set", folder / "set", lambda out: _convert(bags, out, spec))]
     dataset = Dataset.open(folder / "set")
-    rows.append(_ours("ours: frames → training set", folder / "frames", lambda out: _write(dataset, out)))
+    rows.append(_native(dataset, folder / "frames"))
     for number, (name, options) in enumerate(OURS.items()):
         out = folder / f"ours{number}"
         rows.append(_ours(name, out, lambda out, o=options: export(dataset, out, o)) | quality(dataset, out))
@@ -190,13 +190,20 @@ def _convert(bags: Sequence[Path], out: Path, spec: Spec) -> None:
             raise QtxError(row.reason)
 
 
-def _write(dataset: Dataset, out: Path) -> None:
-    """The same frames, decoded as lerobot gets them, into a training set."""
-    for episode in dataset.episodes:
-        frames = {c.name: [None] * len(episode) for c in dataset.spec.cameras}
-        for name, step in ((n, s) for n in frames for s in np.flatnonzero(episode.columns.valid)):
-            frames[name][step] = episode.frame(name, step)
-        write_episode(out, episode.folder.name, dataset.spec, frames, episode.columns, episode.manifest)
+def _decoded(episode: Episode) -> dict[str, list]:
+    """An episode's frames as lerobot gets them; None where a step has none."""
+    valid, names = episode.columns.valid, [camera.name for camera in episode.spec.cameras]
+    return {name: [episode.frame(name, i) if good else None for i, good in enumerate(valid)] for name in names}
+
+
+def _native(dataset: Dataset, out: Path) -> dict:
+    decoded = [_decoded(episode) for episode in dataset.episodes]
+
+    def write(out: Path) -> None:
+        for episode, frames in zip(dataset.episodes, decoded, strict=True):
+            write_episode(out, episode.folder.name, dataset.spec, frames, episode.columns, episode.manifest)
+
+    return _ours("ours: frames → training set", out, write)
 
 
 def _cpu() -> float:
