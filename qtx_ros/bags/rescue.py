@@ -154,6 +154,10 @@ class Rescue:
         except Damage as damage:
             if not content.problem:
                 self._lose(record.offset, record.length + HEADER_BYTES, str(damage))
+        if record.cut and (unsure := sum(self._in_chunk.values())):
+            self.tally.notes.append(
+                f"{self._scan.path.name}: {unsure} messages come from the chunk it ends in, whose checksum is not there"
+            )
 
     def _copy(self, content: Content, trusted: bool) -> None:
         """What is in a chunk; of one that is not trusted only the descriptions, unless damaged messages are wanted."""

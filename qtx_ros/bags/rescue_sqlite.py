@@ -104,6 +104,8 @@ class SqliteRescue:
             try:
                 query = "SELECT id, topic_id, timestamp, data FROM messages WHERE id > ? ORDER BY id"
                 for row in database.execute(query, (last,)):
+                    if row[0] <= last:
+                        raise sqlite3.DatabaseError("its pages lead in a circle")
                     yield row
                     last = row[0]
                 return
@@ -176,6 +178,6 @@ def _first_from(database: sqlite3.Connection, number: int) -> int | None:
     """The first row from `number` on; NOTHING if there is none, None if it cannot be read."""
     try:
         row = database.execute("SELECT id, data FROM messages WHERE id >= ? ORDER BY id LIMIT 1", (number,)).fetchone()
-        return NOTHING if row is None else row[0]
+        return NOTHING if row is None else row[0] if row[0] >= number else None
     except sqlite3.DatabaseError:
         return None
