@@ -17,6 +17,8 @@ from qtx_ros.errors import QtxError
 from qtx_ros.paths import share
 
 MODES = ("absolute", "delta")
+MOST_PIXELS = 8192  # a camera is not wider or higher than this as the network sees it
+MOST_HISTORY = 1000  # [frames]
 INTERFACES = ("position", "velocity", "effort")
 
 
@@ -213,8 +215,8 @@ def _check(spec: Spec) -> None:
     where = f"robot {spec.name!r}"
     if not (math.isfinite(spec.rate) and 0 < spec.rate <= 1000):
         raise QtxError(f"{where}: rate is {spec.rate}, expected a number in (0, 1000] Hz")
-    if spec.history < 1:
-        raise QtxError(f"{where}: history is {spec.history}, expected at least 1 frame")
+    if not 1 <= spec.history <= MOST_HISTORY:
+        raise QtxError(f"{where}: history is {spec.history}, expected 1 to {MOST_HISTORY} frames")
     if not spec.cameras or not spec.commands:
         raise QtxError(f"{where}: needs at least one camera and one command topic")
     if spec.tick != "timer" and spec.tick not in [camera.name for camera in spec.cameras]:
@@ -226,8 +228,9 @@ def _check(spec: Spec) -> None:
     topics += [s.topic for s in (spec.instruction, spec.events, spec.intervention)]
     _check_unique(where, "topics", topics)
     for camera in spec.cameras:
-        if camera.height < 1 or camera.width < 1:
-            raise QtxError(f"{where}: camera {camera.name!r} is {camera.height}x{camera.width}, expected at least 1x1")
+        if not (1 <= camera.height <= MOST_PIXELS and 1 <= camera.width <= MOST_PIXELS):
+            size = f"{camera.height}x{camera.width}"
+            raise QtxError(f"{where}: camera {camera.name!r} is {size}, expected 1 to {MOST_PIXELS} px each way")
         if camera.depth is not None and not (0 <= camera.depth[0] < camera.depth[1] < math.inf):
             raise QtxError(f"{where}: depth of {camera.name!r} is {camera.depth}, expected 0 <= near < far in m")
     for stream in (*spec.cameras, *spec.states):
