@@ -10,6 +10,7 @@ from lerobot_sets import add_episode, numbers, psnr, small_set, spec, valid_fram
 from qtx_ros.data.dataset import Dataset
 from qtx_ros.data.lerobot import stats, tables, video
 from qtx_ros.data.lerobot.export import Options, export
+from qtx_ros.data.lerobot.reader import LeRobotFolder
 from qtx_ros.errors import QtxError
 
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -124,6 +125,23 @@ def test_full_files_are_followed_by_others(tmp_path, monkeypatch):
     assert [row[f"{key}file_index"] for row in rows] == [0, 0, 1, 1, 1]
     assert [round(row[f"{key}from_timestamp"], 6) for row in rows] == [0, 2, 0, 0.8, 1.7]
     assert len(list((tmp_path / "out/data/chunk-000").iterdir())) == 5
+
+
+def test_episodes_are_written_in_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr("qtx_ros.data.lerobot.export.ROWS_AT_ONCE", 2)
+    dataset = small_set(tmp_path / "set")
+    export(dataset, tmp_path / "out")
+    paths = sorted((tmp_path / "out/meta/episodes/chunk-000").iterdir())
+    found = [parquet.read_table(path)["episode_index"].to_pylist() for path in paths]
+    assert found == [[0, 1], [2, 3], [4]]
+    assert LeRobotFolder(tmp_path / "out").entries[3].length == 9
+
+
+def test_no_path_of_the_exporting_machine_is_exported(tmp_path):
+    source = {"bag": "/home/me/secret/bag_1", "key": {"sha256": "abc"}, "comment": "mine"}
+    add_episode(tmp_path / "set", spec(), "one", 3, source=source)
+    export(Dataset.open(tmp_path / "set"), tmp_path / "out")
+    assert json.loads(episodes(tmp_path / "out")[0]["qtx/source"]) == {"bag": "bag_1", "sha256": "abc"}
 
 
 def test_ages_nobody_knows_are_no_column(tmp_path):

@@ -26,6 +26,7 @@ from qtx_ros.errors import QtxError
 
 IMAGES = ("video", "png")
 STEPS_AT_ONCE = 256  # images of so many steps are held in memory
+ROWS_AT_ONCE = 1000  # and so many rows of `meta/episodes`, each with its statistics
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,8 @@ class _Exporter:
         self._table = StepWriter(root, self._features)
         self._tasks: dict[str, int] = {}
         self._rows: list[dict] = []
-        self._stats: list[dict[str, stats.Stats]] = []
-        self._count = 0
+        self._stats: dict[str, stats.Stats] = {}
+        self._count = self._episodes = 0
 
     def run(self) -> dict[str, int]:
         try:
@@ -130,14 +131,14 @@ class _Exporter:
         finally:
             for writer in (self._table, *self._videos.values()):
                 writer.close()
-        totals = {"episodes": len(self._rows), "frames": self._count, "tasks": len(self._tasks)}
+        totals = {"episodes": self._episodes, "frames": self._count, "tasks": len(self._tasks)}
         self._finish(totals)
         return {**totals, "left_out": self._steps - self._count}
 
     def _finish(self, totals: Mapping[str, int]) -> None:
-        write_episodes(self._root, self._rows)
+        self._flush()
         write_tasks(self._root, list(self._tasks))
-        layout.write_json(self._root / "meta/stats.json", stats.plain(stats.merged(self._stats)))
+        layout.write_json(self._root / "meta/stats.json", stats.plain(self._stats))
         layout.write_json(self._root / layout.SPEC_PATH, {"spec": self._spec.to_dict()})
         layout.write_json(self._root / "meta/info.json", layout.info(self._spec, self._features, totals))
 
@@ -153,9 +154,16 @@ class _Exporter:
         for camera, (where, pictures) in zip(self._spec.cameras, looks, strict=True):
             found[IMAGE + camera.name] = pictures
             row |= {f"videos/{IMAGE}{camera.name}/{name}": value for name, value in where.items()}
-        self._stats.append(found)
+        self._stats = stats.merged([self._stats, found] if self._stats else [found])
         self._rows.append(self._row(piece) | row | _flat(found))
-        self._count += len(piece)
+        self._count, self._episodes = self._count + len(piece), self._episodes + 1
+        if len(self._rows) == ROWS_AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            write_episodes(self._root, (self._episodes - 1) // ROWS_AT_ONCE, self._rows)
+            self._rows = []
 
     def _watch(self, piece: Piece, camera: str) -> tuple[dict, stats.Stats]:
         """Encode the frames of a camera, if it becomes a video: where it lies, and the statistics of its pictures."""
@@ -195,7 +203,7 @@ class _Exporter:
         found[layout.TRUNCATED] = end & _truncated(piece)
         found |= {layout.INTERVENTION: numbers.intervention, layout.TICK: numbers.tick, layout.AGE: numbers.age}
         found |= {"timestamp": step / self._fps, "frame_index": step, "index": self._count + step}
-        found["episode_index"] = np.full(count, len(self._rows))
+        found["episode_index"] = np.full(count, self._episodes)
         task = self._tasks.setdefault(manifest["instruction"], len(self._tasks))
         found["task_index"] = np.full(count, task)
         known = {key: value for key, value in found.items() if key in self._features}
@@ -205,7 +213,7 @@ class _Exporter:
         """What `meta/episodes` says of an episode, besides its files and statistics; `qtx/…` is ours."""
         manifest = piece.episode.manifest
         return {
-            "episode_index": len(self._rows),
+            "episode_index": self._episodes,
             "tasks": [manifest["instruction"]],
             "length": len(piece),
             "dataset_from_index": self._count,
@@ -215,8 +223,15 @@ class _Exporter:
             "qtx/label": manifest["label"],
             "qtx/terminated": bool(piece.last and manifest["terminated"]),
             "qtx/truncated": _truncated(piece),
-            "qtx/source": json.dumps(manifest.get("source", {})),
+            "qtx/source": json.dumps(_source(manifest)),
         }
+
+
+def _source(manifest: Mapping) -> dict:
+    """The recording by name and hash: the folders of whoever exports are nobody's business."""
+    source = manifest.get("source") or {}
+    found = {"bag": Path(str(source.get("bag") or "")).name, "sha256": (source.get("key") or {}).get("sha256")}
+    return {key: value for key, value in found.items() if value}
 
 
 def _truncated(piece: Piece) -> bool:

@@ -11,7 +11,6 @@ import numpy as np
 
 from qtx_ros.data.lerobot.layout import DATA_MB, DATA_PATH, EPISODES_PATH, TASKS_PATH, place
 
-EPISODES_PER_FILE = 5000
 SETTINGS = {"compression": "snappy", "write_page_checksum": True}
 
 
@@ -83,16 +82,15 @@ def _array(values: Any, type: Any):
     return pyarrow.array(values.reshape(-1), type)
 
 
-def write_episodes(root: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write `meta/episodes`: one row for each episode."""
+def write_episodes(root: Path, number: int, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a file of `meta/episodes`, counted from 0: one row for each episode."""
     import pyarrow.parquet
 
-    for number, first in enumerate(range(0, len(rows), EPISODES_PER_FILE)):
-        path = root / EPISODES_PATH.format(**place(number))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        where = {f"meta/episodes/{name}": index for name, index in place(number).items()}
-        part = [{**row, **where} for row in rows[first : first + EPISODES_PER_FILE]]
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(part), path, **SETTINGS)
+    path = root / EPISODES_PATH.format(**place(number))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    where = {f"meta/episodes/{name}": index for name, index in place(number).items()}
+    table = pyarrow.Table.from_pylist([{**row, **where} for row in rows])
+    pyarrow.parquet.write_table(table, path, **SETTINGS)
 
 
 def write_tasks(root: Path, tasks: Sequence[str]) -> None:
