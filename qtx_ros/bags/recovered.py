@@ -56,7 +56,7 @@ class Recovered:
         lost, places = sum(self.lost.values()), len(self.losses)
         where = f"in {places} place{'s'[: places != 1]}" if places else "in all"
         if self.exact or all(loss.messages is not None for loss in self.losses):
-            return f"{lost:,} messages are lost, {where}" if lost else "nothing was lost"
+            return f"{lost:,} messages are lost, {where}" if lost else "nothing in it was lost"
         if lost:
             return f"at least {lost:,} messages are lost, {where}"
         cut_off = all(loss.end_ns is None for loss in self.losses if loss.messages is None)
