@@ -170,7 +170,7 @@ class PolicyNode(ros.LifecycleNode):
         except QtxError as error:
             refused = str(error)
         response.success, response.message = not refused, refused or self.driver.pilot.policy.device_line
-        (self.get_logger().error if refused else self.get_logger().info)(f"reload: {response.message}")
+        self.get_logger().warning(f"reload: {response.message}")
         return response
 
     def _reload(self, bundle: str) -> str:

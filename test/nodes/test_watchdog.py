@@ -52,7 +52,11 @@ def holds(robot):
 def test_a_policy_that_dies_or_hangs_leaves_a_robot_that_is_held(robot, watched, number):
     gripper = robot.commands[ARM][-1][7]
     watched[0].send_signal(number)
-    assert holds(robot)
+    while not holds(robot):  # it may have held by itself at that very moment, on a busy machine
+        assert robot.decisions[-1].hold and number == signal.SIGSTOP
+        watched[0].send_signal(signal.SIGCONT)
+        assert wait(lambda: not robot.decisions[-1].hold)
+        watched[0].send_signal(number)
     assert robot.commands[ARM][-1][7] == pytest.approx(gripper)
     robot.positions["right_j1"] -= 0.3  # the hold does not follow an arm that sags
     robot.commands[ARM].clear()
