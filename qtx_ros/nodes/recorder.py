@@ -11,6 +11,7 @@ from typing import Any
 
 from qtx_ros import ros
 from qtx_ros.errors import QtxError
+from qtx_ros.nodes.memory import give_back
 from qtx_ros.nodes.recorder_episodes import EVENT_TYPE, Episodes
 from qtx_ros.nodes.recorder_parameters import FILE, ParameterDump
 from qtx_ros.nodes.recorder_topics import Heard, Topics
@@ -28,6 +29,7 @@ PARAMETERS = {
     "split_mib": (0, "begin a new file in the bag after so much; 0: never [MiB]"),
     "split_seconds": (0.0, "begin a new file in the bag after so long; 0: never [s]"),
 }
+TRIM_SECONDS = 10.0
 LOOK_SECONDS = 0.2  # how often to look for topics that appeared and for what went wrong
 COUNT_LOST = "QTX_ROS_COUNT_LOST"  # asks the embedded backend to count messages lost on the wire
 
@@ -73,6 +75,7 @@ class Recorder(ros.Node):
         steady = ros.Clock(clock_type=ros.ClockType.STEADY_TIME)  # also while simulated time stands still
         self.create_timer(LOOK_SECONDS, self._look, clock=steady)
         self.create_timer(1.0, self._watch.publish, clock=steady)
+        self.create_timer(TRIM_SECONDS, give_back, clock=steady)
         self.get_logger().info(f"records {spec.name} into {self._episodes.directory.resolve()}")
         threading.Thread(target=self._salvage, name="salvage", daemon=True).start()
 
