@@ -23,8 +23,15 @@ FORMAT = re.compile(r"^\s*(\w+)\s*;\s*(jpeg|png|tiff) compressed\s*(\w*)")  # as
 DEPTH_HEADER = struct.Struct("<iff")  # of compressed_depth_image_transport: format, two quantisation parameters
 
 
-def image(msg: Any, encoding: str | None = None, depth: tuple[float, float] | None = None) -> np.ndarray:
+def image(
+    msg: Any,
+    encoding: str | None = None,
+    depth: tuple[float, float] | None = None,
+    least: tuple[int, int] | None = None,
+) -> np.ndarray:
     """uint8 [h, w, 3] RGB of a `sensor_msgs/msg/CompressedImage`; `encoding` and `depth` as in `images.image`.
+
+    Of a JPEG, a half, a quarter or an eighth is decoded where that is as large as `least`: height and width.
 
     Raises QtxError for data that are no such picture, cut off, damaged, or too large.
     """
@@ -34,9 +41,15 @@ def image(msg: Any, encoding: str | None = None, depth: tuple[float, float] | No
     kind = _kind(form, data)
     original, target = _meaning(form)
     if kind == "jpeg":
-        return _jpeg(data, original, target, encoding, depth)
+        return _jpeg(data, original, target, encoding, depth, least)
     pixels = _unchanged(kind, data)
     return images.from_pixels(pixels, _encoding(pixels, kind, original, target), encoding, depth)
+
+
+def size(msg: Any) -> tuple[int, int] | None:
+    """Height and width of the JPEG in a `sensor_msgs/msg/CompressedImage`; None for other pictures."""
+    data = images.as_bytes(msg.data)
+    return jpeg.header(data)[:2] if data[:2].tobytes() == jpeg.START else None
 
 
 # --- what the format means ---------------------------------------------------------------------------------------
@@ -62,9 +75,10 @@ def _meaning(form: str) -> tuple[str, str]:
     return (found[1], found[3]) if found else ("", "mono8")
 
 
-def _jpeg(data: np.ndarray, original: str, target: str, encoding: str | None, depth: Any) -> np.ndarray:
-    picture = jpeg.decode(data)
-    if original.startswith("bayer_") and not target:  # the mosaic itself, as a grey picture
+def _jpeg(data: np.ndarray, original: str, target: str, encoding: str | None, depth: Any, least: Any) -> np.ndarray:
+    is_mosaic = original.startswith("bayer_") and not target  # itself, as a grey picture
+    picture = jpeg.decode(data, None if is_mosaic else least)
+    if is_mosaic:
         mosaic = np.ascontiguousarray(picture[:, :, :1])
         return images.from_pixels(mosaic, original.replace("16", "8"), encoding, depth)
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if target.startswith("rgb") else picture

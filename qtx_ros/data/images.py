@@ -31,11 +31,14 @@ class Encoding:
 
 # --- the seam ----------------------------------------------------------------------------------------------------
 
-def image(msg: Any, encoding: str | None = None, depth: tuple[float, float] | None = None) -> np.ndarray:
+def image(
+    msg: Any, encoding: str | None = None, depth: tuple[float, float] | None = None, least: object = None
+) -> np.ndarray:
     """uint8 [h, w, 3] RGB of a `sensor_msgs/msg/Image`. May share memory with the message.
 
     `encoding` says what an image without colours (`8UC3`, …) holds; `depth` [m] which range of a depth image becomes
-    black to white. Both stand in the robot's file. Raises QtxError for what cannot be a picture.
+    black to white. Both stand in the robot's file. `least` is for compressed pictures only. Raises QtxError for what
+    cannot be a picture.
     """
     name, height, width, step = str(msg.encoding), int(msg.height), int(msg.width), int(msg.step)
     layout = _known(name)

@@ -23,6 +23,9 @@ START, END, SCAN = b"\xff\xd8", b"\xff\xd9", 0xDA
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers with the size of the picture
 BARE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
 HARMLESS_BYTES = 16  # between data and end: several webcams leave some there
+OPENCV = {
+    1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8
+}  # fmt: skip
 EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 
 
@@ -45,14 +48,26 @@ def _encode_by_simplejpeg(frame: np.ndarray) -> bytes:
     return simplejpeg.encode_jpeg(np.ascontiguousarray(frame), QUALITY, "RGB", "444")
 
 
-def decode(data: np.ndarray) -> np.ndarray:
+def decode(data: np.ndarray, least: tuple[int, int] | None = None) -> np.ndarray:
     """uint8 [h, w, 3] RGB of anybody's JPEG, uint8 [n]; EXIF orientation is not looked at.
 
+    `least`: a height and width that are enough. Then the transform gives a half, a quarter or an eighth of the picture,
+    the smallest of them that divides it and is as large, in less time. Both libraries give the same.
     Raises QtxError for data that is cut off, damaged as far as a decoder can tell, or larger than `MAX_PIXELS`.
     """
-    components = header(data)[2]
+    height, width, components = header(data)
+    part = 1 if least is None else _part((height, width), least)
     simplejpeg = _simplejpeg() if components in (1, 3) else None  # it has no way from CMYK to RGB
-    return _by_opencv(data) if simplejpeg is None else _by_simplejpeg(simplejpeg, data, None)
+    if simplejpeg is None:
+        return _by_opencv(data, part=part)
+    smaller = {"min_height": height // part, "min_width": width // part, "min_factor": 1} if part > 1 else {}
+    return _by_simplejpeg(simplejpeg, data, None, **smaller)
+
+
+def _part(size: tuple[int, int], least: tuple[int, int]) -> int:
+    """8, 4, 2 or 1: what a picture can be divided by so that it stays as large as `least`."""
+    pairs = list(zip(size, least, strict=True))
+    return next((part for part in (8, 4, 2) if all(s % part == 0 and s >= part * n for s, n in pairs)), 1)
 
 
 def decode_into(data: np.ndarray, out: np.ndarray) -> None:
@@ -126,20 +141,20 @@ def _simplejpeg() -> Any:
     return simplejpeg
 
 
-def _by_simplejpeg(simplejpeg: Any, data: np.ndarray, out: np.ndarray | None) -> np.ndarray:
+def _by_simplejpeg(simplejpeg: Any, data: np.ndarray, out: np.ndarray | None, **smaller: int) -> np.ndarray:
     try:
-        return simplejpeg.decode_jpeg(data, "RGB", buffer=out)
+        return simplejpeg.decode_jpeg(data, "RGB", buffer=out, **smaller)
     except ValueError as error:
         extraneous = EXTRANEOUS.search(str(error))
         if extraneous is None or int(extraneous[1]) > HARMLESS_BYTES:
             raise QtxError(f"JPEG of {len(data)} bytes is damaged: {error}") from None
-    return simplejpeg.decode_jpeg(data, "RGB", buffer=out, strict=False)
+    return simplejpeg.decode_jpeg(data, "RGB", buffer=out, strict=False, **smaller)
 
 
-def _by_opencv(data: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+def _by_opencv(data: np.ndarray, out: np.ndarray | None = None, part: int = 1) -> np.ndarray:
     header(data)
     try:
-        bgr = cv2.imdecode(np.asarray(data), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        bgr = cv2.imdecode(np.asarray(data), OPENCV[part] | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:
         bgr = None
     if bgr is None:

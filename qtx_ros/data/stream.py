@@ -122,7 +122,7 @@ def read_frame(camera: Camera, entry: Entry, sizes: dict[str, tuple[int, ...]]) 
     """
     if entry.value is None:
         image = messages.image(entry.msg, camera.type, camera)
-        frame, size = resize(image, camera), image.shape[:2]
+        frame, size = resize(image, camera), messages.image_size(entry.msg, camera.type, image)
         first = sizes.setdefault(camera.name, size)
         if size != first:
             raise QtxError(

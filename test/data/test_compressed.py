@@ -14,7 +14,7 @@ from qtx_ros.errors import QtxError
 from qtx_ros.spec import Camera
 
 TYPE = "sensor_msgs/msg/CompressedImage"
-CAMERA = Camera("front", "image", 2, 2)
+CAMERA = Camera("front", "image", 200, 200)  # larger than the pictures: all of them is decoded
 RANDOM = np.random.default_rng(0)
 RGB = cv2.resize(RANDOM.integers(0, 256, (5, 7, 3)).astype(np.uint8), (70, 50))
 DEEP = RANDOM.integers(0, 65536, (20, 30, 3)).astype(np.uint16)

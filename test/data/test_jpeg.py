@@ -53,13 +53,13 @@ def library(request, monkeypatch):
     jpeg._simplejpeg.cache_clear()
 
 
-def both(data, monkeypatch):
+def both(data, monkeypatch, least=None):
     """What simplejpeg decodes, and what OpenCV does."""
     pytest.importorskip("simplejpeg")
-    fast = jpeg.decode(data)
+    fast = jpeg.decode(data, least)
     with monkeypatch.context() as without:
         without.setattr(jpeg, "_simplejpeg", lambda: None)
-        return fast, jpeg.decode(data)
+        return fast, jpeg.decode(data, least)
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
@@ -70,6 +70,25 @@ def test_both_libraries_give_the_same_pixels(height, width, sampling, monkeypatc
         fast, slow = both(encoded(picture(height, width), sampling, **options), monkeypatch)
         assert fast.shape == slow.shape == (height, width, 3)
         assert (fast == slow).all()
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize(
+    ("least", "part"), [((120, 160), 1), ((61, 80), 1), ((60, 80), 2), ((16, 40), 4), ((15, 20), 8), ((1, 1), 8)]
+)
+def test_a_part_that_is_large_enough_is_decoded(least, part, sampling, monkeypatch):
+    for quality in (30, 95):
+        fast, slow = both(encoded(picture(120, 160), sampling, QUALITY=quality), monkeypatch, least)
+        assert fast.shape == slow.shape == (120 // part, 160 // part, 3) and (fast == slow).all()
+    y, x = np.mgrid[0:120, 0:160]
+    soft = np.stack([x // 2 + y] * 3, 2).astype(np.uint8) + np.array([40, 0, 20], np.uint8)
+    area = cv2.resize(soft, (160 // part, 120 // part), interpolation=cv2.INTER_AREA)[:, :, ::-1]
+    assert np.abs(jpeg.decode(encoded(soft, sampling, QUALITY=95), least).astype(int) - area).max() <= 4
+
+
+def test_a_picture_that_no_part_divides_is_decoded_whole():
+    assert jpeg.decode(encoded(picture(121, 160)), (10, 10)).shape == (121, 160, 3)
+    assert jpeg.decode(encoded(picture(124, 162)), (10, 10)).shape == (62, 81, 3)
 
 
 @pytest.mark.parametrize("options", [{"mode": "L"}, {"mode": "CMYK"}, {"keep_rgb": True}, {"exif": TURNED}], ids=str)

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace as Message
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -55,3 +56,10 @@ def test_an_image_of_another_size_than_the_first_is_a_sentence(height):
     for rows, problems in ((12, ()), (height, (other,)), (12, ())):
         seen = observe(aligner, encoding="mono8", height=rows, width=8, step=8, data=np.zeros(8 * rows, np.uint8))
         assert seen.problems == problems
+
+
+def test_another_size_of_which_an_equal_part_is_decoded_is_a_sentence_too():
+    aligner = Aligner(spec("sensor_msgs/msg/CompressedImage"))
+    for side, problems in ((16, ()), (32, ("camera 'front' sends images of 32x32, it began with 16x16",))):
+        data = cv2.imencode(".jpg", np.zeros((side, side, 3), np.uint8))[1].reshape(-1)
+        assert observe(aligner, format="jpeg", data=data).problems == problems
