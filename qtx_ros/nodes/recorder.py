@@ -124,7 +124,8 @@ class Recorder(ros.Node):
         try:
             recording, path = self._episodes.stop(label, comment, problems)
         finally:
-            self._watch.begin()
+            if self._episodes.running is None:
+                self._watch.begin()
         written, lost = sum(recording.counts.values()), sum(recording.lost.values())
         log = self.get_logger().warning if lost or problems else self.get_logger().info
         broken = f"; not accepted: {'; '.join(problems)}" if problems else ""

@@ -30,7 +30,7 @@ class Heard:
 
     def stamp_ns(self) -> int:
         """Header stamp [ns], 0 without a header."""
-        if not self.stamped:
+        if not self.stamped or len(self.data) < 12:
             return 0
         seconds, nanoseconds = struct.unpack_from("<iI" if self.data[1] & 1 else ">iI", self.data, 4)
         return seconds * 1_000_000_000 + nanoseconds
