@@ -114,6 +114,12 @@ def test_quantiles_of_one_episode():
     np.testing.assert_allclose([found[q][0] for q in ("q01", "q50", "q99")], [9, 499, 989], atol=0.3)
 
 
+def test_colours_of_a_video_are_means_of_blocks():
+    frame = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
+    wanted = av.VideoFrame.from_ndarray(frame, "rgb24").reformat(format="yuv420p", interpolation="AREA").to_ndarray()
+    assert np.abs(video.yuv420(frame).astype(int) - wanted).max() <= 3
+
+
 def test_full_files_are_followed_by_others(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "DATA_MB", 0)
     monkeypatch.setattr(video, "LONGEST", 3.0)

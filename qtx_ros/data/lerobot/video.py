@@ -47,8 +47,17 @@ def video_info(codec: Codec, fps: float) -> dict:
 
 
 def yuv420(frame: np.ndarray) -> np.ndarray:
-    """Planes of a frame uint8 [H, W, 3] RGB, BT.601 in the range of video: uint8 [1.5 H, W]; H and W are even."""
-    return cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420)
+    """Planes of a frame uint8 [H, W, 3] RGB, BT.601 in the range of video: uint8 [1.5 H, W]; H and W are even.
+
+    The colour of a block of 2x2 pixels is that of their mean; OpenCV's own conversion takes that of one of them.
+    """
+    planes = cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420)
+    height, width = frame.shape[:2]
+    half = cv2.resize(frame, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    colour = cv2.convertScaleAbs(cv2.cvtColor(half, cv2.COLOR_RGB2YCrCb), alpha=224 / 255, beta=128 * 31 / 255)
+    blue, red = planes[height:].reshape(2, height // 2, width // 2)
+    blue[:], red[:] = colour[:, :, 2], colour[:, :, 1]
+    return planes
 
 
 class VideoWriter:
