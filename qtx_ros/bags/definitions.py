@@ -15,6 +15,7 @@ from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_
 from qtx_ros.bags.parts import Raw, Topic, damaged
 from qtx_ros.errors import QtxError
 from qtx_ros.paths import share
+from qtx_ros.standard_messages import MESSAGES
 
 MOST_TEXT = 256 << 10  # of a definition with all it depends on [characters]
 MOST_ENTRIES = 1024  # of an array of fixed length, unless it is one of numbers
@@ -155,6 +156,8 @@ def _spell(description: tuple) -> str:
 @functools.lru_cache(maxsize=1)
 def _ours() -> dict:
     types: dict = {}
+    for name, text in MESSAGES.items():
+        types.update(get_types_from_msg(text, name))
     for file in sorted(share("msg").glob("*.msg")):
         types.update(get_types_from_msg(file.read_text(), f"qtx_ros/msg/{file.stem}"))
     return types

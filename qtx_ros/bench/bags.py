@@ -16,6 +16,7 @@ from qtx_ros.bags.writer import BagWriter, qos_profile
 from qtx_ros.data import messages
 from qtx_ros.paths import share
 from qtx_ros.spec import Camera, CommandStream, Spec, StateStream
+from qtx_ros.standard_messages import MESSAGES
 
 START_NS = 1_700_000_000_000_000_000
 
@@ -24,6 +25,8 @@ def typestore():
     """rosbags' message types of ROS 2 with ours added."""
     store = get_typestore(Stores.ROS2_HUMBLE)
     types: dict = {}
+    for name, text in MESSAGES.items():
+        types.update(get_types_from_msg(text, name))
     for file in sorted(share("msg").glob("*.msg")):
         types.update(get_types_from_msg(file.read_text(), f"qtx_ros/msg/{file.stem}"))
     store.register(types)

@@ -96,6 +96,12 @@ def check(spec: Spec) -> None:
             TYPES[stream.type].entries.check(stream.topic, stream.names)
     for stream in spec.commands:
         _translate(stream.type, "command", "a command")
+        natural = next((interface for part, interface in NO_POSITIONS.items() if part in stream.type), stream.interface)
+        if stream.interface != natural:
+            raise QtxError(
+                f"{stream.topic!r} is {stream.type} with interface {stream.interface!r}, expected {natural!r}: what it "
+                "commands is held at zero, not where it was"
+            )
         _check_command(stream, TYPES[stream.type])
 
 
@@ -219,6 +225,7 @@ def _bare(name: str, kind: str) -> dict[str, Translation]:
     return scalar if kind == "?" else {**scalar, f"std_msgs/msg/{name}MultiArray": _both(Plain(kind))}
 
 
+NO_POSITIONS = {"/Twist": "velocity", "/Accel": "effort", "/Wrench": "effort"}  # what keeps on moving when repeated
 JOINT_FIELDS = ("position", "velocity", "effort")
 POINT_FIELDS = {"position": "positions", "velocity": "velocities", "effort": "effort"}  # of a trajectory's point
 _POSE = {"position": "xyz", "orientation": "xyzw"}
@@ -236,6 +243,7 @@ TYPES: dict[str, Translation] = {
     "sensor_msgs/msg/Joy": _both(Listed({"axes": float, "buttons": int}), stamped=True),
     "sensor_msgs/msg/Imu": _only_state(fields(**_IMU)),
     "sensor_msgs/msg/Range": _only_state(Fields("", ("range",))),
+    "control_msgs/msg/GripperCommand": _both(Fields("", ("position", "max_effort"))),
     "trajectory_msgs/msg/JointTrajectory": Translation(
         command=_trajectory, command_fields=_trajectory_fields, stamped=True
     ),

@@ -11,6 +11,7 @@ from rosbags.typesys.store import Typestore
 from qtx_ros.errors import QtxError
 from qtx_ros.paths import share
 from qtx_ros.ros.standard_services import SERVICES
+from qtx_ros.standard_messages import MESSAGES
 
 EMPTY = [("structure_needs_at_least_one_member", (Nodetype.BASE, ("uint8", 0)))]
 
@@ -19,6 +20,8 @@ EMPTY = [("structure_needs_at_least_one_member", (Nodetype.BASE, ("uint8", 0)))]
 def store() -> Typestore:
     """All message types known by name; services stand in it as their parts `_Request`, `_Response`, `_Event`."""
     types = get_typestore(Stores.ROS2_JAZZY)
+    for name, text in MESSAGES.items():
+        _register_message(types, name, text)
     for path in sorted(share("msg").glob("*.msg")):
         _register_message(types, f"qtx_ros/msg/{path.stem}", path.read_text(encoding="utf-8"))
     for name, text in SERVICES.items():
