@@ -15,11 +15,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from own_domain import use_domain
 
 from qtx_ros import ros
 
 use_domain(0)
+settings.register_profile("qtx", deadline=None)  # no test is timed
+settings.load_profile("qtx")
 ROOT = Path(__file__).resolve().parents[1]
 
 
