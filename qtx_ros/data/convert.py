@@ -67,16 +67,10 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         Path(args.json).write_text(json.dumps({"sha256": digest, "rows": [asdict(row) for row in rows]}, indent=1))
     if not args.no_report and not is_url(args.out) and any(row.status in HELD for row in rows):
-        _report(Path(args.out), rows)
-    return int(any(row.status == "failed" for row in rows))
-
-
-def _report(out: Path, rows: Sequence[Row]) -> None:
-    try:
         from qtx_ros.data.report import write_report
-    except ImportError:
-        return
-    print(f"look before you train: {write_report(out, rows)}")
+
+        print(f"look before you train: {write_report(Path(args.out), rows)}")
+    return int(any(row.status == "failed" for row in rows))
 
 
 def convert(
