@@ -172,7 +172,7 @@ def check(**parts):
     [
         ({"states": (StateStream("s", ("x",), "geometry_msgs/msg/Wrench"),)}, "no entry 'x', it has force.x, force.y"),
         ({"commands": (command("geometry_msgs/msg/Pose", *POSE[:5]),)}, "orientation.w, orientation.z are missing"),
-        ({"commands": (command("geometry_msgs/msg/Twist", "linear.x", frame="tool"),)}, "has no header to carry it"),
+        ({"commands": (command("geometry_msgs/msg/Point", "x", frame="tool"),)}, "has no header to carry it"),
         ({"commands": (command("sensor_msgs/msg/Imu", "orientation.x"),)}, "cannot be a command, expected one of"),
         ({"cameras": (Camera("front", "image", 2, 2, encoding="8UC3"),)}, "encoding is '8UC3', expected one of rgb8"),
     ],
