@@ -22,6 +22,7 @@ HEAD = struct.Struct("<BQ")  # opcode and length of any record
 HEADER_BYTES = HEAD.size
 MESSAGE_BYTES = 22  # fixed part of a message record
 FOOTER_BYTES = HEADER_BYTES + 20
+CHAIN = 3  # so many records in a row that make sense: a damaged file goes on here
 SMALL_LIMIT = 64 << 20  # a record that is neither message, chunk nor attachment is not larger than this [bytes]
 
 _CLASSES = {
@@ -91,6 +92,22 @@ class Record(NamedTuple):
 def name(opcode: int) -> str:
     """What a record is called."""
     return Opcode(opcode).name.lower().replace("_", " ") if opcode in _LEAST else f"record of kind {opcode}"
+
+
+def may_begin(window: bytes, start: int, size: int) -> bool:
+    """Whether records may follow each other from `start` of a window, by their kinds and lengths; the file ends `size`
+    bytes from the window's beginning. It has to be cheap: pictures are full of candidates."""
+    for _ in range(CHAIN):
+        opcode, length = HEAD.unpack_from(window, start)
+        if opcode == Opcode.CHUNK:
+            return True
+        start += HEADER_BYTES
+        if opcode not in _LEAST or not _LEAST[opcode] <= length <= min(size - start, _MOST.get(opcode, size)):
+            return False
+        start += length
+        if start + HEADER_BYTES > len(window):
+            return True
+    return True
 
 
 def check_length(record: Record, size: int) -> None:

@@ -69,7 +69,8 @@ def _beside(path: Path) -> Path:
     name = path.resolve().name
     if path.is_file():
         end = ".mcap" if sources.storage(path) == ".mcap" else ""
-        return path.with_name(f"{name.split('.')[0] or 'bag'}_recovered{end}")
+        stem = Path(name.removesuffix(sources.COMPRESSED)).stem
+        return path.with_name(f"{stem}_recovered{end}")
     return path.resolve().with_name(f"{name.lstrip('.')}_recovered")
 
 

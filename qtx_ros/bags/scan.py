@@ -28,6 +28,7 @@ from qtx_ros.bags.chunks import (
 from qtx_ros.bags.records import (
     ANY,
     BETWEEN,
+    CHAIN,
     FOOTER_BYTES,
     HEAD,
     HEADER_BYTES,
@@ -37,12 +38,12 @@ from qtx_ros.bags.records import (
     Problem,
     Record,
     check_length,
+    may_begin,
     parse,
 )
 from qtx_ros.errors import QtxError
 
 _WINDOW = 4 << 20  # read at once while looking for the next record [bytes]
-_CHAIN = 3  # so many records in a row that make sense: the file goes on here
 
 
 class Scan:
@@ -186,15 +187,16 @@ class Scan:
         while at < self.size:
             window = self.read(at, _WINDOW + PATTERN_BYTES)
             for match in pattern.finditer(window, 0, len(window)):
-                if match.start() < _WINDOW and self._chains(at + match.start()):
-                    return at + match.start()
+                start = match.start()
+                if start < _WINDOW and may_begin(window, start, self.size - at) and self._chains(at + start):
+                    return at + start
             at += _WINDOW
         return self.size
 
     def _chains(self, at: int) -> bool:
         """Whether records that make sense follow each other from here on, or lead to the end of the file."""
         try:
-            for _ in range(_CHAIN):
+            for _ in range(CHAIN):
                 record = self.record(at)
                 if record.opcode >= 0x80 or (record.opcode == Opcode.CHUNK and not self.chunked):
                     return False

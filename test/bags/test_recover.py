@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import sqlite3
@@ -177,6 +178,23 @@ def test_swapped_chunks_and_files_without_checksums_are_taken_as_they_are(tmp_pa
     assert any("no checksums" in note for note in found.notes)
 
 
+def test_messages_that_are_not_of_ros_are_recovered_too(tmp_path):
+    path = tmp_path / "2026.11.21.mcap"
+    with open(path, "wb") as file:
+        writer = Writer(file, chunk_size=1000)
+        writer.start()
+        channel = writer.register_channel("/a", "json", writer.register_schema("Pose", "jsonschema", b"{}"))
+        for i in range(100):
+            writer.add_message(channel, i, b'{"x": %d}' % i, i)
+        writer.finish()
+    cut(path, path.stat().st_size // 2)
+    found = recover(path)
+    assert found.path.name == "2026.11.21_recovered.mcap" and found.kept["/a"] > 30
+    with open(found.path, "rb") as file:
+        kept = [(s.encoding, c.message_encoding, m.data) for s, c, m in make_reader(file).iter_messages()]
+    assert kept == [("jsonschema", "json", b'{"x": %d}' % i) for i in range(len(kept))]
+
+
 # --- bag directories ---
 
 
@@ -325,6 +343,18 @@ def test_refusals_are_sentences(tmp_path):
         recover(tmp_path / "bag_recovered")
     with lock.hold(bag), pytest.raises(QtxError, match="is being recorded right now"):
         recover(bag, tmp_path / "other")
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path):
+    bag = our_bag(tmp_path)
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, old[1]))
+    try:
+        with pytest.raises(QtxError, match="cannot write .*bag_recovered: File too large"):
+            recover(bag)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    assert [p.name for p in tmp_path.iterdir()] == ["bag"]
 
 
 # --- what a dead recorder left ---
