@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown, TimerAction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription
+
+
+LAST_WORDS = 1.0  # [s] from a node's end to that of the others: the watchdog holds the robot in the meantime
 
 
 class Argument(NamedTuple):
@@ -54,5 +57,5 @@ def _node(context: LaunchContext, executable: str, arguments: Mapping[str, Argum
         remappings=[tuple(pair.split(":=", 1)) for pair in common["remap"].split()],
         ros_arguments=["--log-level", common["log_level"]],
         output="screen",
-        on_exit=Shutdown(reason=f"{executable} ended"),
+        on_exit=TimerAction(period=LAST_WORDS, actions=[Shutdown(reason=f"{executable} ended")]),
     )
