@@ -12,7 +12,6 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription
 
-
 LAST_WORDS = 1.0  # [s] from a node's end to that of the others: the watchdog holds the robot in the meantime
 
 
