@@ -40,10 +40,11 @@ _CLASSES = {
     Opcode.SUMMARY_OFFSET: records.SummaryOffset,
     Opcode.DATA_END: records.DataEnd,
 }
-# The shortest content of each kind, and the longest where it is fixed [bytes].
+# The shortest content of each kind, and the longest where it is fixed or bounded by 65,536 channels [bytes].
 _LEAST = {1: 8, 2: 20, 3: 14, 4: 16, 5: MESSAGE_BYTES, 6: 40, 7: 6, 8: 64, 9: 36, 10: 48, 11: 46, 12: 8, 13: 20, 14: 17}
 _LEAST |= {Opcode.DATA_END: 4}
 _MOST = {Opcode.FOOTER: 20, Opcode.SUMMARY_OFFSET: 17, Opcode.DATA_END: 4}
+_MOST |= {Opcode.CHUNK_INDEX: 700_000, Opcode.STATISTICS: 700_000}
 
 # What begins like a record that stands between chunks and never inside one; and like any, for a file without chunks.
 BETWEEN = re.compile(
