@@ -12,7 +12,7 @@ from qtx_ros.bench import convert, loader
     ("benchmark", "arguments"),
     [
         (convert, ["--seconds", "1", "--image", "48", "64", "--repeat", "1"]),
-        (loader, ["--size", "16", "--steps", "40", "--batches", "2", "--rounds", "1", "--history", "2", "--batch", "4"]),
+        (loader, "--size 16 --steps 40 --batches 1 --rounds 1 --history 2 --batch 4".split()),
     ],
 )
 def test_a_benchmark_prints_a_table_and_one_json_line(benchmark, arguments, capsys):
