@@ -14,22 +14,22 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from tqdm import tqdm
 
-from qtx_ros.bench.bags import Message, Script, marked_messages
-from qtx_ros.bench.kinds import KINDS, Kind
+from qtx_ros.bench.kinds import KINDS, Kind, recording, small_spec
 from qtx_ros.bench.mutations import MUTATIONS, Case
 from qtx_ros.errors import QtxError
 from qtx_ros.spec import Spec
 
-RIGHT, SENTENCE, OTHER = "right data", "sentence", "other data"
+# The bag is whole and says something else (a stamp, a pixel, a label); or nothing protects what was changed.
+RIGHT, SENTENCE, WRITTEN, UNPROTECTED = "right data", "sentence", "as written", "unprotected"
 BAD = ("wrong data", "traceback", "hang", "memory", "vague")
-OUTCOMES = (RIGHT, SENTENCE, OTHER, *BAD)
+OUTCOMES = (RIGHT, SENTENCE, WRITTEN, UNPROTECTED, *BAD)
 SAVED = {"reads back", "nothing to save"}  # what `qtx recover` may make of a broken bag
 SECONDS = 20.0  # a case that takes longer hangs
 MEMORY = 400 << 20  # a case that needs more than this beyond what its process had is a bomb [bytes]
@@ -79,9 +79,11 @@ def main(args: argparse.Namespace) -> int:
 def run(count: int, seed: int, jobs: int = 1, recover: bool = False, show: bool = False) -> list[Result]:
     """Make, break, convert and judge `count` bags; kinds and mutations in turn."""
     cases = [(number, *_names(number)) for number in range(count)]
-    crew = [_Worker(seed, recover) for _ in range(max(1, min(jobs, count)))]
     results: list[Result] = []
+    crew: list[_Worker] = []
+    folder = tempfile.mkdtemp(prefix="qtx-fuzz-")
     try:
+        crew += [_Worker(folder, seed, recover) for _ in range(max(1, min(jobs, count)))]
         with tqdm(total=count, unit="bag", desc="fuzz", disable=None) as bar:
             while len(results) < count:
                 for worker in crew:
@@ -95,6 +97,7 @@ def run(count: int, seed: int, jobs: int = 1, recover: bool = False, show: bool 
     finally:
         for worker in crew:
             worker.end()
+        shutil.rmtree(folder, ignore_errors=True)
     return sorted(results, key=lambda result: result.number)
 
 
@@ -114,8 +117,8 @@ def _hear(crew: list[_Worker]) -> list[Result]:
 class _Worker:
     """A process that makes and judges cases; it is replaced when it hangs or dies."""
 
-    def __init__(self, seed: int, recover: bool) -> None:
-        self._context, self._options = get_context("spawn"), (seed, recover)
+    def __init__(self, folder: str, seed: int, recover: bool) -> None:
+        self._context, self._options = get_context("spawn"), (folder, seed, recover)
         self.case: tuple[int, str, str] | None = None
         self._start()
 
@@ -159,16 +162,16 @@ class _Worker:
 # --- in the worker ---
 
 
-def _work(pipe: Connection, seed: int, recover: bool) -> None:
-    """Take cases until the pipe closes."""
-    with tempfile.TemporaryDirectory(prefix="qtx-fuzz-") as folder:
-        judge = _Judge(Path(folder), seed, recover)
-        _bound_memory(4 * MEMORY)
-        while True:
-            try:
-                pipe.send(judge.judge(*pipe.recv()))
-            except (EOFError, OSError):
-                return
+def _work(pipe: Connection, folder: str, seed: int, recover: bool) -> None:
+    """Take cases until the pipe closes; all that is written lies in the folder, which others remove."""
+    tempfile.tempdir = tempfile.mkdtemp(dir=folder)
+    judge = _Judge(Path(tempfile.mkdtemp()), seed, recover)
+    _bound_memory(4 * MEMORY)
+    while True:
+        try:
+            pipe.send(judge.judge(*pipe.recv()))
+        except (EOFError, OSError):
+            return
 
 
 def _bound_memory(more: int) -> None:
@@ -233,7 +236,7 @@ class _Judge:
             return self._sentence(case, bag, reason)
         if found == sound:
             return RIGHT, ""
-        return (OTHER if case.consistent or not case.kind.checked else "wrong data"), ""
+        return (WRITTEN if case.consistent else "wrong data" if case.kind.checked else UNPROTECTED), ""
 
     def _sentence(self, case: Case, bag: Path, reason: str) -> tuple[str, str]:
         """Whether what was said is one clear sentence that names the file and the place."""
@@ -280,23 +283,10 @@ def _rescue(bag: Path) -> str:
         return f"traceback: {type(error).__name__}: {error}"
 
 
-def small_spec() -> Spec:
-    """A robot whose recordings are small: a camera of 16 x 16."""
-    spec = Spec.load("sawyer_sim")
-    cameras = tuple(replace(camera, height=16, width=16, crop=None) for camera in spec.cameras)
-    return replace(spec, cameras=cameras)
-
-
-def recording(spec: Spec) -> list[Message]:
-    """A second of such a robot, marked and labelled."""
-    script = Script(spec, seconds=0.8, state_hz=40, contract=True, label="success", success_at=0.6, image=(16, 16))
-    return marked_messages(script, "bag")
-
-
 def table(results: list[Result], key: str, names: list[str]) -> str:
     """How often each outcome came up, by mutation or by kind."""
-    lines = [f"{key:20} {'cases':>6} " + " ".join(f"{outcome:>10}" for outcome in OUTCOMES)]
+    lines = [f"{key:20} {'cases':>6} " + " ".join(f"{outcome:>11}" for outcome in OUTCOMES)]
     for name in names:
         counts = Counter(result.outcome for result in results if getattr(result, key) == name)
-        lines.append(f"{name:20} {counts.total():6} " + " ".join(f"{counts[outcome]:10}" for outcome in OUTCOMES))
+        lines.append(f"{name:20} {counts.total():6} " + " ".join(f"{counts[outcome]:11}" for outcome in OUTCOMES))
     return "\n".join(lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -13,7 +13,8 @@ from pathlib import Path
 import yaml
 
 from qtx_ros.bags.writer import BagWriter, qos_profile
-from qtx_ros.bench.bags import TYPES, Message, definition
+from qtx_ros.bench.bags import TYPES, Message, Script, definition, marked_messages
+from qtx_ros.spec import Spec
 
 DISTROS = {"foxy": 4, "humble": 5, "iron": 7, "jazzy": 9, "kilted": 9, "lyrical": 9}  # version of metadata.yaml
 _SCHEMA = """
@@ -40,6 +41,19 @@ class Kind:
 
     write: Callable[..., Path]
     checked: bool
+
+
+def small_spec() -> Spec:
+    """A robot whose recordings are small: a camera of 16 x 16."""
+    spec = Spec.load("sawyer_sim")
+    cameras = tuple(replace(camera, height=16, width=16, crop=None) for camera in spec.cameras)
+    return replace(spec, cameras=cameras)
+
+
+def recording(spec: Spec) -> list[Message]:
+    """A second of such a robot, marked and labelled."""
+    script = Script(spec, seconds=0.8, state_hz=40, contract=True, label="success", success_at=0.6, image=(16, 16))
+    return marked_messages(script, "bag")
 
 
 def write_ours(

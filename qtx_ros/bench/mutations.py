@@ -159,7 +159,7 @@ def _length_in_message(case: Case) -> Path:
     number = case.rng.randrange(len(case.messages))
     item = case.messages[number]
     data = bytearray(item.data)
-    at = 4 * case.rng.randrange(1, max(2, min(len(data), 96) // 4))
+    at = case.rng.choice(_small_numbers(data) or [4])
     value = case.rng.choice(ABSURD) & 0xFFFFFFFF
     data[at : at + 4] = struct.pack("<I", value)
     if case.rng.random() < 0.2:
@@ -167,6 +167,12 @@ def _length_in_message(case: Case) -> Path:
     case.messages[number] = replace(item, data=bytes(data))
     case.did, case.consistent = f"message {number} of {item.topic} byte {at} := {value}", True
     return case.write()
+
+
+def _small_numbers(data: bytes) -> list[int]:
+    """Where numbers of four bytes stand that may be lengths: in CDR they are aligned after the first four bytes."""
+    places = range(4, min(len(data), 600) - 3, 4)
+    return [at for at in places if 0 < struct.unpack_from("<I", data, at)[0] < 5000]
 
 
 def wrong_type(case: Case) -> Path:

@@ -17,8 +17,16 @@ from qtx_ros.bags.scan import Scan
 from qtx_ros.bags.unzip import unzip_message
 from qtx_ros.bench import bombs
 from qtx_ros.bench.bags import START_NS, TYPES, Message, Script, build, definition, script_messages
-from qtx_ros.bench.fuzz import recording, small_spec
-from qtx_ros.bench.kinds import DISTROS, KINDS, write_mcap, write_mcap_file, write_ours, write_sqlite
+from qtx_ros.bench.kinds import (
+    DISTROS,
+    KINDS,
+    recording,
+    small_spec,
+    write_mcap,
+    write_mcap_file,
+    write_ours,
+    write_sqlite,
+)
 from qtx_ros.errors import QtxError
 
 SPEC = small_spec()
