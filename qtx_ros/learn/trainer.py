@@ -85,6 +85,8 @@ class Trainer:
         """Move the target network towards the online one (exponential moving average)."""
         for target, online in zip(self.target.parameters(), self.model.parameters(), strict=True):
             target.lerp_(online, self.config.target_rate)
+        for target, online in zip(self.target.buffers(), self.model.buffers(), strict=True):
+            target.copy_(online)  # the statistics of batch norms
 
     # --- checkpoint ---
 

@@ -21,7 +21,40 @@ class FilmConv(nn.Module):
         return F.relu(x * (1 + scale[:, :, None, None]) + shift[:, :, None, None])
 
 
-class FrameEncoder(nn.Module):
+class Observer(nn.Module):
+    """What all frame encoders share: the state's token, the statistics of the data, and how FiLM is cut up."""
+
+    def observe(self, state_size: int, width: int) -> None:
+        """Make the layers of the state's token and the buffers; called where their initial weights are due."""
+        self.state_layer = nn.Linear(state_size, width)
+        self.state_out = nn.Linear(width, width)
+        self.register_buffer("pixel_mean", torch.full((3,), 127.5))
+        self.register_buffer("pixel_std", torch.full((3,), 64.0))
+        self.register_buffer("state_mean", torch.zeros(state_size))
+        self.register_buffer("state_std", torch.ones(state_size))
+
+    @property
+    def film_sizes(self) -> list[int]:
+        """Channels of each place that FiLM scales and shifts, the state's token last."""
+        raise NotImplementedError
+
+    @property
+    def film_size(self) -> int:
+        """FiLM parameters: a scale and a shift for each of those channels."""
+        return 2 * sum(self.film_sizes)
+
+    def split_film(self, film: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Scales and shifts, [B, channels] for each place, of [B, film_size]."""
+        scale, shift = film.chunk(2, -1)
+        return scale.split(self.film_sizes, -1), shift.split(self.film_sizes, -1)
+
+    def state_token(self, state: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """The token [B, W] of the raw state [B, S]."""
+        x = self.state_layer((state - self.state_mean) / self.state_std)  # [B, W]
+        return self.state_out(F.relu(x * (1 + scale) + shift))
+
+
+class FrameEncoder(Observer):
     """Convolutions shared by all cameras; each cell of a `grid` × `grid` division of the image becomes one token.
 
     The first layer normalises pixels and state; its statistics are buffers and travel with the weights.
@@ -35,19 +68,14 @@ class FrameEncoder(nn.Module):
         self.stem = nn.Conv2d(3, channels[0], 8, stride=4)
         self.layers = nn.ModuleList(FilmConv(i, o) for i, o in zip(channels, channels[1:], strict=False))
         self.to_token = nn.Linear(channels[-1] * cell * cell, width)
-        self.state_layer = nn.Linear(state_size, width)
-        self.state_out = nn.Linear(width, width)
+        self.observe(state_size, width)
         for axis, size in zip(("rows", "columns"), image_size, strict=True):
             self.register_buffer(f"pool_{axis}", _pooling(_map_size(size, len(channels) - 1), grid * cell), False)
-        self.register_buffer("pixel_mean", torch.full((3,), 127.5))
-        self.register_buffer("pixel_std", torch.full((3,), 64.0))
-        self.register_buffer("state_mean", torch.zeros(state_size))
-        self.register_buffer("state_std", torch.ones(state_size))
 
     @property
-    def film_size(self) -> int:
-        """FiLM parameters: scale and shift for each channel after the stem and for the state token."""
-        return 2 * (sum(self.channels[1:]) + self.width)
+    def film_sizes(self) -> list[int]:
+        """Channels that FiLM scales and shifts: those of each layer after the stem, and those of the state token."""
+        return [*self.channels[1:], self.width]
 
     def tokens(self, cameras: int) -> int:
         """Tokens per frame."""
@@ -55,24 +83,19 @@ class FrameEncoder(nn.Module):
 
     def forward(self, frames: Tensor, state: Tensor, film: Tensor) -> Tensor:
         """Tokens [B, C · grid² + 1, W]: frames uint8 [B, C, H, W, 3], state [B, S], FiLM parameters [B, film_size]."""
-        scales, shifts = self._split(film)
+        scales, shifts = self.split_film(film)
         batch, cameras = frames.shape[:2]
         x = self._stem(frames.flatten(0, 1).permute(0, 3, 1, 2).float())  # [B · C, channels, ~H / 4, ~W / 4]
         for layer, scale, shift in zip(self.layers, scales, shifts, strict=False):
-            x = layer(x, _per_camera(scale, cameras), _per_camera(shift, cameras))
+            x = layer(x, per_camera(scale, cameras), per_camera(shift, cameras))
         spatial = self.to_token(self._cells(x)).reshape(batch, cameras * self.grid**2, -1)  # [B, C · grid², W]
-        return torch.cat([spatial, self._state_token(state, scales[-1], shifts[-1])[:, None]], 1)
+        return torch.cat([spatial, self.state_token(state, scales[-1], shifts[-1])[:, None]], 1)
 
     def _stem(self, x: Tensor) -> Tensor:
         """Convolution of the normalised pixels; the normalisation is folded into its weights, which is cheaper."""
         weight = self.stem.weight / self.pixel_std[:, None, None]  # [channels, 3, 8, 8]
         bias = self.stem.bias - (weight * self.pixel_mean[:, None, None]).sum((1, 2, 3))
         return F.relu(F.conv2d(x, weight, bias, self.stem.stride))
-
-    def _split(self, film: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        sizes = [*self.channels[1:], self.width]
-        scale, shift = film.chunk(2, -1)
-        return scale.split(sizes, -1), shift.split(sizes, -1)
 
     def _cells(self, x: Tensor) -> Tensor:
         """[B · C, grid², channels · cell²] from the feature map [B · C, channels, h, w]."""
@@ -81,12 +104,8 @@ class FrameEncoder(nn.Module):
         x = x.unflatten(3, (self.grid, self.cell)).unflatten(2, (self.grid, self.cell))  # [·, channels, g, c, g, c]
         return x.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
 
-    def _state_token(self, state: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        x = self.state_layer((state - self.state_mean) / self.state_std)  # [B, W]
-        return self.state_out(F.relu(x * (1 + scale) + shift))
 
-
-def _per_camera(x: Tensor, cameras: int) -> Tensor:
+def per_camera(x: Tensor, cameras: int) -> Tensor:
     """[B · C, channels] from [B, channels]."""
     return x if cameras == 1 else x.repeat_interleave(cameras, 0)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from qtx_ros.model.decoder import decode
-from qtx_ros.model.encoder import FrameEncoder
+from qtx_ros.model.encoder import Observer
 from qtx_ros.model.policy import ModelConfig, QTransformer, smallest
 
 
@@ -25,7 +25,7 @@ class GuidedPolicy(nn.Module):
         self.bins, self.history = model.bins, model.history
 
     @property
-    def encoder(self) -> FrameEncoder:
+    def encoder(self) -> Observer:
         """The frame encoder, with the statistics of the data."""
         return self.model.encoder
 

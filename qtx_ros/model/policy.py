@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 
 import torch
@@ -11,12 +11,14 @@ from torch import Tensor, nn
 
 from qtx_ros.errors import QtxError
 from qtx_ros.model.decoder import ActionDecoder, decode
-from qtx_ros.model.encoder import FrameEncoder
+from qtx_ros.model.encoder import FrameEncoder, Observer
+from qtx_ros.model.maxvit import MaxViTConfig, MaxViTEncoder
 from qtx_ros.model.text import TextEncoder
 from qtx_ros.model.transformer import EncoderBlock
 from qtx_ros.preprocess import TEXT_BUCKETS
 from qtx_ros.spec import Spec
 
+ENCODERS = ("conv", "maxvit")
 SMALLEST_IMAGE = 8  # [px], the stem's kernel
 
 
@@ -24,6 +26,8 @@ SMALLEST_IMAGE = 8  # [px], the stem's kernel
 class ModelConfig:
     """Sizes of the network; the robot's contract gives the rest."""
 
+    encoder: str = "conv"  # or maxvit, which takes its sizes from `maxvit` and not from channels, grid and cell
+    maxvit: MaxViTConfig = field(default_factory=MaxViTConfig)
     channels: tuple[int, ...] = (16, 32, 64)  # of the convolutions: a stem of stride 4, then each halves the image
     grid: int = 2  # an image becomes grid × grid tokens
     cell: int = 2  # a token sees cell × cell pooled features
@@ -44,6 +48,8 @@ class ModelConfig:
                 raise QtxError(f"model: {name} is {value}, expected at least 1")
         if not self.channels:
             raise QtxError("model: channels is empty, expected at least one convolution")
+        if self.encoder not in ENCODERS:
+            raise QtxError(f"model: encoder is {self.encoder!r}, expected one of {', '.join(ENCODERS)}")
         if self.critics > 2:
             raise QtxError(f"model: critics is {self.critics}, expected 1 or 2")
         if not (math.isfinite(self.guidance) and self.guidance >= 0):
@@ -59,10 +65,7 @@ class QTransformer(nn.Module):
         super().__init__()
         self.config, self.history = config, spec.history
         self.bins = tuple(d.bins for d in spec.dimensions)
-        size = camera_size(spec)
-        self.encoder = FrameEncoder(
-            size, len(spec.state_names), config.channels, config.grid, config.cell, config.width
-        )
+        self.encoder = _encoder(camera_size(spec), len(spec.state_names), config)
         self.tokens = self.encoder.tokens(len(spec.cameras))
         self.text = TextEncoder(TEXT_BUCKETS, config.text_width)
         self.film = nn.Linear(config.text_width, self.encoder.film_size)
@@ -141,6 +144,12 @@ class QTransformer(nn.Module):
             ("pixel_mean", pixel_mean), ("pixel_std", pixel_std), ("state_mean", state_mean), ("state_std", state_std)
         ):
             getattr(self.encoder, name).copy_(value)
+
+
+def _encoder(size: tuple[int, int], state_size: int, config: ModelConfig) -> Observer:
+    if config.encoder == "maxvit":
+        return MaxViTEncoder(size, state_size, config.maxvit, config.width)
+    return FrameEncoder(size, state_size, config.channels, config.grid, config.cell, config.width)
 
 
 def smallest(values: list[Tensor]) -> Tensor:

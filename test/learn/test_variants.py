@@ -18,6 +18,7 @@ from qtx_ros.deploy.policy import Policy
 from qtx_ros.errors import QtxError
 from qtx_ros.learn import checkpoint, export, train
 from qtx_ros.learn.trainer import Trainer, open_windows
+from qtx_ros.model.maxvit import MaxViTConfig
 
 OFFLINE = """
 import sys
@@ -73,6 +74,27 @@ def test_a_variant_keeps_the_contract_of_the_bundle(tmp_path, changes):
     assert choice.q.tolist() == choice.q_all.max(1).tolist()
     with pytest.raises(QtxError, match="its tick is one graph only"):
         export.export_steps(run, tmp_path / "steps")
+
+
+@pytest.mark.parametrize("norm", ["rms", "batch"])
+def test_a_maxvit_policy_trains_and_exports(tmp_path, norm):
+    maxvit = MaxViTConfig(dim=4, depth=(1,), heads=2, head_width=4, window=2, expansion=2, norm=norm, tokens=2)
+    settings = small_config(steps=10, learning_rate=3e-3, model=replace(SMALL, encoder="maxvit", maxvit=maxvit))
+    run = trained_run(tmp_path, small_spec((4, 3), cameras=2), settings)
+    manifest = export.export(run, tmp_path / "bundle")
+    assert manifest.training["parity"]["observations"] == 256 and manifest.training["parity"]["different"] == 0
+    assert manifest.ring == (2, 5, 16) and manifest.model["maxvit"]["norm"] == norm
+
+
+def test_the_target_network_takes_the_statistics_of_batch_norms(tmp_path):
+    maxvit = MaxViTConfig(dim=4, depth=(1,), heads=1, head_width=4, window=2, expansion=1, norm="batch", tokens=1)
+    settings = small_config(steps=2, model=replace(SMALL, encoder="maxvit", maxvit=maxvit))
+    spec = small_spec()
+    windows = open_windows(Dataset.open(write_small_set(tmp_path / "set", spec)), settings)
+    trainer = Trainer(spec, settings, 0)
+    trainer.update(next(windows.batches(8, 0, 0, 1)))
+    statistics = [n.encoder.blocks[0].conv.norm_expand.running_mean for n in (trainer.model, trainer.target)]
+    assert statistics[0].abs().max() > 0 and statistics[0].equal(statistics[1])
 
 
 def test_guidance_can_be_chosen_at_export(tmp_path):
