@@ -127,9 +127,10 @@ class Recorder(ros.Node):
             if self._episodes.running is None:
                 self._watch.begin()
         written, lost = sum(recording.counts.values()), sum(recording.lost.values())
-        log = self.get_logger().warning if lost or problems else self.get_logger().info
-        broken = f"; not accepted: {'; '.join(problems)}" if problems else ""
-        log(f"episode {recording.name} {'stopped' if path else 'discarded'}: {written} messages, {lost} lost{broken}")
+        text = f"episode {recording.name} {'stopped' if path else 'discarded'}: {written} messages, {lost} lost"
+        self.get_logger().info(text)
+        if problems:
+            self.get_logger().warning(f"episode {recording.name} is not accepted: {'; '.join(problems)}")
         return {"episode": recording.name, "path": str(path.resolve()) if path else "", "problems": problems}
 
     def _keep_parameters(self, text: str, silent: list[str]) -> None:

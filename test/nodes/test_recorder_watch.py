@@ -82,7 +82,7 @@ def test_a_silent_camera_is_warned_of_marked_and_not_converted(robot, tmp_path):
         assert stopped.success and "max_gap is 0.4 s" in stopped.problems[0]
         process.child.send_signal(signal.SIGTERM)
         log = process.child.communicate(timeout=20)[0]
-    assert "[WARN]" in log and f"{CAMERA} was silent for" in log and "not accepted" in log
+    assert "[WARN]" in log and f"{CAMERA} was silent for" in log and "is not accepted" in log
     with open_bag(stopped.path) as bag:
         (mark,) = bag.marks()
     assert mark.problems == tuple(stopped.problems) and not mark.accepted
