@@ -9,10 +9,13 @@ BENCHMARKS = {
     "wire": "images and joint states between two processes",
     "record": "two raw cameras and joints into a bag: losses, CPU, memory",
     "crash": "the recorder killed at random moments: what is lost of the episode",
+    "latency": "camera stamp to command through the real processes, with a budget of its stages",
     "convert": "bags into a training set, times real time per core",
     "lerobot": "LeRobot datasets: our writer beside that of lerobot, on the same frames",
     "loader": "training windows a second, against the JPEG decode limit",
     "fuzz": "broken bags of every kind: the right data or one clear sentence",
+    "faults": "every fault over the wire, and how soon the robot is told to stay",
+    "soak": "policy and watchdog for half an hour: memory, files, threads, missed ticks",
     "train": "training samples a second and peak memory",
 }
 
