@@ -13,16 +13,16 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qtx_ros.bench.meter import Meter, Usage
 from qtx_ros.bench.record_load import ROBOT
 from qtx_ros.errors import QtxError
 
 PATIENCE = 60.0  # [s] for a process to come up on a busy machine
 SPLIT_MIB = 512
-WARM_UP = 30.0  # [s] after which memory is expected to stay as it is, in long runs
 PLAIN_SECONDS = 20.0  # of the comparison, at most
 
 
@@ -45,74 +45,20 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-@dataclass
+@dataclass(frozen=True)
 class Row:
     """One recorder's figures."""
 
     name: str
-    seconds: float = 0.0
-    sent: int = 0
-    recorded: int = 0
-    core: float = 0.0  # CPU seconds of the process per second
-    bytes: int = 0
-    rss_mib: float = 0.0
-    rss_growth_mib: float = 0.0  # from the first samples after the start to the last ones
-    rss_slope_mib_per_min: float = 0.0
-    problems: list[str] = field(default_factory=list)
+    usage: Usage
+    sent: int
+    recorded: int
+    bytes: int
+    problems: list[str]
 
     @property
     def lost(self) -> int:
         return self.sent - self.recorded
-
-
-class Meter(threading.Thread):
-    """Samples a process's memory once a second; CPU time and wall time between `start` and `stop`."""
-
-    def __init__(self, pid: int) -> None:
-        super().__init__(daemon=True)
-        self._pid, self._ended = pid, threading.Event()
-        self.samples: list[tuple[float, float]] = []  # [s] since the start, resident [MiB]
-
-    def start(self) -> None:
-        self._begin, self._cpu = time.monotonic(), cpu_seconds(self._pid)
-        super().start()
-
-    def run(self) -> None:
-        while not self._ended.wait(1.0):
-            self.samples.append((time.monotonic() - self._begin, resident_mib(self._pid)))
-
-    def stop(self, row: Row) -> None:
-        """Write the figures into a row."""
-        row.seconds = time.monotonic() - self._begin
-        row.core = round((cpu_seconds(self._pid) - self._cpu) / row.seconds, 4)
-        self._ended.set()
-        self.join()
-        settled = [sample for sample in self.samples if sample[0] >= min(WARM_UP, row.seconds / 2)] or self.samples
-        row.rss_mib = round(settled[-1][1], 1)
-        row.rss_growth_mib = round(settled[-1][1] - settled[0][1], 1)
-        row.rss_slope_mib_per_min = round(60 * slope(settled), 3)
-
-
-def slope(samples: list[tuple[float, float]]) -> float:
-    """Least squares slope of (x, y) pairs; 0 for fewer than two."""
-    mean_x, mean_y = (sum(values) / len(samples) for values in zip(*samples, strict=True))
-    spread = sum((x - mean_x) ** 2 for x, _ in samples)
-    return sum((x - mean_x) * (y - mean_y) for x, y in samples) / spread if spread else 0.0
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU time of a process and its threads so far, user and system [s]."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def resident_mib(pid: int) -> float:
-    """Resident memory of a process [MiB]."""
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS"):
-                return int(line.split()[1]) / 1024
-    return 0.0
 
 
 class Bin(threading.Thread):
@@ -156,7 +102,7 @@ def file_counts(file: Path) -> Counter[str]:
 
 def record(folder: Path, seconds: float, best_effort: bool, discard: bool) -> Row:
     """Our recorder under the load."""
-    robot, row = folder / "robot.yaml", Row("qtx record")
+    robot = folder / "robot.yaml"
     robot.write_text(ROBOT)
     options = ["-p", f"split_mib:={SPLIT_MIB if discard else 0}"]
     command = ["-m", "qtx_ros", "record", "--robot", robot, "--out", folder / "ours", "--ros-args", *options]
@@ -171,7 +117,7 @@ def record(folder: Path, seconds: float, best_effort: bool, discard: bool) -> Ro
             remote.wait_for_messages()
             meter.start()
             time.sleep(seconds)
-            meter.stop(row)
+            usage = meter.stop()
         finally:
             sent = _end(sender)
         answer = remote.stop()
@@ -179,14 +125,12 @@ def record(folder: Path, seconds: float, best_effort: bool, discard: bool) -> Ro
         bin.stop()
     for file in sorted((folder / "ours").glob("2*/*.mcap")):
         bin.empty(file)
-    row.problems = list(answer.problems)
-    row.bytes = bin.bytes
-    return _counted(row, sent["sent"], bin.counts)
+    return _row("qtx record", usage, sent["sent"], bin.counts, bin.bytes, list(answer.problems))
 
 
 def record_plainly(folder: Path, seconds: float, best_effort: bool) -> Row:
     """The plain recorder under the same load."""
-    row, bag = Row("plain subscriptions, rosbags.Writer"), folder / "plain"
+    bag = folder / "plain"
     more = ["--best-effort"] if best_effort else []
     with _child("-m", "qtx_ros.bench.record_load", "plain", "--folder", bag, *more) as recorder:
         sender = subprocess.Popen(_sender(best_effort), stdout=subprocess.PIPE, text=True)
@@ -195,17 +139,15 @@ def record_plainly(folder: Path, seconds: float, best_effort: bool) -> Row:
             _wait(lambda: _size(bag) > 10 << 20, "the plain recorder writes nothing")
             meter.start()
             time.sleep(seconds)
-            meter.stop(row)
+            usage = meter.stop()
         finally:
             sent = _end(sender)
         recorded = _end(recorder)
-    row.bytes = _size(bag)
-    return _counted(row, sent["sent"], recorded["recorded"])
+    return _row("plain subscriptions, rosbags.Writer", usage, sent["sent"], recorded["recorded"], _size(bag), [])
 
 
-def _counted(row: Row, sent: dict, recorded: dict) -> Row:
-    row.sent, row.recorded = sum(sent.values()), sum(recorded[topic] for topic in sent)
-    return row
+def _row(name: str, usage: Usage, sent: dict, recorded: dict, size: int, problems: list[str]) -> Row:
+    return Row(name, usage, sum(sent.values()), sum(recorded[topic] for topic in sent), size, problems)
 
 
 def _sender(best_effort: bool) -> list[str]:
@@ -304,7 +246,10 @@ def _report(rows: list[Row], args: argparse.Namespace) -> None:
     print(f"{'':36s} {'s':>6s} {'sent':>7s} {'recorded':>8s} {'lost':>5s} {'core':>6s} {'GB':>6s} {'RSS MiB':>8s} "
           f"{'grew by':>8s}")  # fmt: skip
     for row in rows:
-        print(f"{row.name:36s} {row.seconds:6.0f} {row.sent:7d} {row.recorded:8d} {row.lost:5d} {row.core:6.3f} "
-              f"{row.bytes / 1e9:6.2f} {row.rss_mib:8.1f} {row.rss_growth_mib:8.1f}")  # fmt: skip
-    data = [{**vars(row), "lost": row.lost} for row in rows]
+        used = row.usage
+        print(f"{row.name:36s} {used.seconds:6.0f} {row.sent:7d} {row.recorded:8d} {row.lost:5d} {used.core:6.3f} "
+              f"{row.bytes / 1e9:6.2f} {used.rss_mib:8.1f} {used.rss_growth_mib:8.1f}")  # fmt: skip
+    data = [{**vars(row), **vars(row.usage), "lost": row.lost} for row in rows]
+    for entry in data:
+        del entry["usage"]
     print(json.dumps({"benchmark": "record", "backend": ros.BACKEND, "best_effort": args.best_effort, "rows": data}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from qtx_ros.bench.record import slope
+from qtx_ros.bench.meter import slope
 from qtx_ros.cli import main
 
 
