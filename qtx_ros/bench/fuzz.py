@@ -120,6 +120,7 @@ class _Worker:
     def __init__(self, folder: str, seed: int, recover: bool) -> None:
         self._context, self._options = get_context("spawn"), (folder, seed, recover)
         self.case: tuple[int, str, str] | None = None
+        self._seconds = 2 * SECONDS if recover else SECONDS
         self._start()
 
     def _start(self) -> None:
@@ -144,8 +145,8 @@ class _Worker:
             except EOFError:
                 self._process.join()
                 bad = Result(number, mutation, kind, "memory", reason=f"the process died: {self._process.exitcode}")
-        elif time.monotonic() - self._since > SECONDS + (0 if self._warm else 60):
-            bad = Result(number, mutation, kind, "hang", seconds=SECONDS)
+        elif time.monotonic() - self._since > self._seconds + (0 if self._warm else 60):
+            bad = Result(number, mutation, kind, "hang", seconds=self._seconds)
         else:
             return None
         self.end()
