@@ -1,4 +1,7 @@
-"""`qtx bench tick`: one policy tick in torch, in ONNX step by step, and in one ONNX graph, on the same weights."""
+"""`qtx bench tick`: one policy tick in torch, in ONNX step by step, and in one ONNX graph, on the same weights.
+
+`--against q-transformer` compares with that package instead, `--table` over sizes of the policy.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +40,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ticks", type=int, default=300, help="ticks that count (300)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch and of ONNX Runtime (1)")
     parser.add_argument("--device", default="cpu", help="of the one graph: cpu, cuda, tensorrt or auto (cpu)")
+    parser.add_argument("--against", choices=["q-transformer"], help="our models beside the README model of a package")
+    parser.add_argument("--peer-python", metavar="PATH", help="Python that has that package (default: this one)")
+    parser.add_argument("--rounds", type=int, default=5, help="turns that count, with --against (5)")
+    parser.add_argument("--table", action="store_true", help="the one graph over history, dimensions, bins, image size")
 
 
 def main(args: argparse.Namespace) -> int:
+    if args.against:
+        from qtx_ros.bench import tick_against
+
+        return tick_against.run(args.peer_python, args.rounds, args.threads)
+    if args.table:
+        from qtx_ros.bench import tick_table
+
+        return tick_table.run(args.config, args.ticks, args.threads)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         run = args.run or _fresh_run(Path(folder) / "run", args.robot, args.config)
         spec, ways = _ways(run, Path(folder), args, stack)

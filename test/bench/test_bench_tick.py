@@ -1,15 +1,75 @@
+"""`qtx bench tick`: the ways agree, the peer's process is asked politely, the table is whole."""
+
+from __future__ import annotations
+
 import argparse
 import json
+import os
+import sys
 
-from qtx_ros.bench import tick
+import numpy as np
+import pytest
+
+from qtx_ros import cli, config
+from qtx_ros.bench import tick, tick_against, tick_table
+from qtx_ros.bench.q_transformer_weights import load_weights
+from qtx_ros.errors import QtxError
+from qtx_ros.model.policy import ModelConfig, QTransformer
+from qtx_ros.paths import share
+
+PEER_PYTHON = os.environ.get("QTX_PEER_PYTHON", "")
+SMALL = "model: {channels: [4, 8], grid: 1, width: 16, heads: 2, decoder_layers: 1, text_width: 8}\n"
 
 
 def test_three_ways_to_compute_a_tick_choose_the_same_bins(tmp_path, capsys):
-    config = tmp_path / "small.yaml"
-    config.write_text("model: {channels: [4, 8], grid: 1, width: 16, heads: 2, decoder_layers: 1, text_width: 8}\n")
+    (tmp_path / "small.yaml").write_text(SMALL)
     parser = argparse.ArgumentParser()
     tick.add_arguments(parser)
-    assert tick.main(parser.parse_args(["--config", str(config), "--ticks", "5"])) == 0
+    assert tick.main(parser.parse_args(["--config", str(tmp_path / "small.yaml"), "--ticks", "5"])) == 0
     summary = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert list(summary["ms"]) == ["torch eager", "ONNX step by step", "ONNX one graph"]
     assert all(way["other_bins"] == 0 and way["p50"] > 0 for way in summary["ms"].values())
+
+
+def test_a_python_without_the_other_package_gets_one_sentence_with_the_remedy(capsys):
+    assert cli.main(["bench", "tick", "--against", "q-transformer"]) == 1
+    sentence = capsys.readouterr().err
+    assert sentence.count("\n") == 1 and f"{sys.executable} has no q-transformer" in sentence
+    assert "pip install q-transformer==0.5.0" in sentence and "--peer-python" in sentence
+
+
+def test_a_python_that_is_not_there_is_named(capsys):
+    assert cli.main(["bench", "tick", "--against", "q-transformer", "--peer-python", "/nowhere/python"]) == 1
+    assert "cannot run /nowhere/python: No such file" in capsys.readouterr().err
+
+
+def test_a_server_that_fails_gives_its_last_words():
+    with pytest.raises(QtxError, match=r"failed: .*Error: no such thing"):
+        tick_against.Server([sys.executable, "-c", "raise SystemExit('Error: no such thing')"])
+
+
+def test_policies_in_processes_of_their_own_take_turns():
+    command = [sys.executable, "-m", "qtx_ros.bench.tick_server", str(share("models/sawyer_sim")), "1"]
+    with tick_against.Server(command) as server:
+        rows = tick_against.take_turns({tick_against.SAME: server, tick_against.SHIPPED: server}, rounds=1)
+    assert all(row["wall_ms"] > 0 and row["cpu_ms"] > 0 and row["peak_mb"] > 10 for row in rows.values())
+
+
+@pytest.mark.skipif(not PEER_PYTHON, reason="QTX_PEER_PYTHON names no Python that has q-transformer 0.5.0")
+def test_the_same_weights_give_the_same_tokens_in_both_implementations(tmp_path):
+    size = tick_against.Size()
+    model = QTransformer(size.spec, config.build(ModelConfig, size.model, "test")).eval()
+    with tick_against.open_peer(PEER_PYTHON, 1) as peer:
+        peer.ask("save", tmp_path / "peer.npz")
+    with np.load(tmp_path / "peer.npz") as saved:
+        assert load_weights(model.encoder, saved) < 1e-4
+
+
+def test_the_table_holds_every_size(tmp_path, capsys, monkeypatch):
+    cells = tuple(tick_table.Cell(history, 16, 1, 3) for history in (1, 2))
+    monkeypatch.setattr(tick_table, "CELLS", cells)
+    (tmp_path / "small.yaml").write_text(SMALL)
+    assert cli.main(["bench", "tick", "--table", "--config", str(tmp_path / "small.yaml"), "--ticks", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[2:4]] == [["1", "16²"], ["2", "16²"]]
+    assert [(cell["history"], cell["p50"] > 0) for cell in json.loads(lines[-1])["table"]] == [(1, True), (2, True)]
