@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 
-from qtx_ros.ros.dds import domain, logging, signals
+from qtx_ros.ros.dds import domain, logging, security, signals
 from qtx_ros.ros.dds.arguments import Arguments, parse
 from qtx_ros.ros.dds.exceptions import NotInitializedException
 from qtx_ros.ros.dds.participant import Participant
@@ -31,7 +31,7 @@ class Context:
 
         Raises:
             RuntimeError: it is initialised already.
-            QtxError: wrong ROS arguments or environment, or no DDS library.
+            QtxError: wrong ROS arguments or environment, security is enforced, or no DDS library.
         """
         with self._lock:
             if self._valid:
@@ -39,6 +39,8 @@ class Context:
             self.close()
             self.arguments = parse(sys.argv[1:] if args is None else args)
             logging.configure(self.arguments)
+            if warning := security.unprotected():
+                logging.get_logger("qtx_ros").warning(warning)
             number = domain.domain_id_from_environment() if domain_id is None else domain_id
             self._participant = Participant(number, self.arguments.enclave)
             self._valid = True
