@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -84,9 +85,12 @@ def _sensor(name: str, fault: str, promise: Promise, reason: str = "", **rest) -
 
 
 def _kill_robot(rig: Rig) -> int:
-    now = time.monotonic_ns()
+    """Kill it at any moment between two frames; when the first frame is missing."""
+    frame, period = rig.robot.ask({"fault": ""}), rig.spec.period_ns
+    time.sleep(random.uniform(0.0, 2 * period / 1e9))
+    killed = time.monotonic_ns()
     rig.robot.kill()
-    return now
+    return killed + (frame - killed) % period
 
 
 def _kill_policy(rig: Rig) -> int:
