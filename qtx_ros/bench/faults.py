@@ -78,6 +78,8 @@ def _row(rig: Rig, case: Case, args: argparse.Namespace, phase: random.Random) -
     try:
         for _ in range(args.trials):
             trials.append(run(rig, case, phase))
+    except QtxError as error:
+        raise QtxError(f"{case.name}, trial {len(trials) + 1}: {error}") from None
     finally:
         unload()
     promised = (case.promise.seconds(Terms.of(rig.spec)) + args.slack) * 1e3

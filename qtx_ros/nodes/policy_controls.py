@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -56,10 +57,13 @@ class Controls:
         return bool(self.guard.latched or self._paused or self.takeover.lost(now_ns) or self._released(now_ns))
 
     def reason(self, fault: str, now_ns: int) -> str:
-        """Why the robot must hold: `fault`, what people say, and what is latched. Empty: it may drive. Once a tick."""
+        """Why the robot must hold: `fault`, what people say, and what is latched. Empty: it may drive. Once a tick.
+
+        How long a fault lasts is counted on the steady clock: a clock that is set forward must not latch it.
+        """
         fault = "; ".join(filter(None, (self.takeover.lost(now_ns), fault)))
         paused = PAUSED if self._paused else ""
-        return "; ".join(filter(None, (self.guard.reason(fault, now_ns), paused, self._released(now_ns))))
+        return "; ".join(filter(None, (self.guard.reason(fault, time.monotonic_ns()), paused, self._released(now_ns))))
 
     def _released(self, now_ns: int) -> str:
         return self._deadman.reason(now_ns) if self._deadman else ""
