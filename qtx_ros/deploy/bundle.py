@@ -1,5 +1,8 @@
 """The bundle: a folder that holds a whole policy, `tick.onnx`, `instruction.onnx`, `manifest.json` and a model card.
 
+A bundle may hold more ways to compute the same tick: `frame.onnx` and `act.onnx`, which cut it where the picture ends,
+and `weights.safetensors`, for machines that run it in PyTorch.
+
 The manifest carries the robot's contract and the SHA-256 of every graph. Nothing in a bundle is ever unpickled or run
 as code, and a graph is handed to the inference engine from the very bytes whose hash was checked.
 """
@@ -21,6 +24,7 @@ from qtx_ros.spec import LIMITS, Spec
 
 FORMAT = 1
 TICK, INSTRUCTION = "tick.onnx", "instruction.onnx"
+FRAME, ACT, WEIGHTS = "frame.onnx", "act.onnx", "weights.safetensors"  # not in every bundle
 ROBOTS_OWN = (
     "topic", "type", "max_age", "frozen_after", "frozen_motion", "max_speed", "limits", "clock_offset", "instruction",
     "events", "intervention", *LIMITS,
@@ -42,6 +46,8 @@ class Manifest:
     versions: dict = field(default_factory=dict)  # of the libraries that made it
     metrics: dict = field(default_factory=dict)
     training: dict = field(default_factory=dict)  # data, commands, seed
+    picture: int = 0  # tokens of one camera's picture in frame.onnx and act.onnx; 0: the bundle has tick.onnx only
+    precision: str = "fp32"  # of the graphs inside; their ports are the same in any
     files: dict = field(default_factory=dict)  # name → {"sha256", "bytes"}; filled when written
     format: int = FORMAT
 
@@ -67,6 +73,25 @@ class Manifest:
             "ring_out": ("float32", self.ring),
         }
 
+    def frame_inputs(self) -> Ports:
+        """Inputs of `frame.onnx`: the picture of one camera."""
+        kind, shape = self.tick_inputs()["frames"]
+        return {"frame": (kind, shape[1:]), "features": ("float32", (1, self.features))}
+
+    def frame_outputs(self) -> Ports:
+        """Outputs of `frame.onnx`."""
+        return {"tokens": ("float32", (self.picture, self.ring[2]))}
+
+    def act_inputs(self) -> Ports:
+        """Inputs of `act.onnx`: those of `tick.onnx`, each camera's tokens instead of all frames."""
+        tick = self.tick_inputs()
+        del tick["frames"]
+        return tick | {f"tokens_{i}": self.frame_outputs()["tokens"] for i in range(len(self.spec.cameras))}
+
+    def act_outputs(self) -> Ports:
+        """Outputs of `act.onnx`."""
+        return self.tick_outputs()
+
     def instruction_inputs(self) -> Ports:
         """Inputs of `instruction.onnx`."""
         return {"tokens": ("int64", (1, TEXT_LENGTH))}
@@ -78,7 +103,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle: its manifest and the bytes of its graphs."""
+    """A verified bundle: its manifest and the bytes of its graphs (and weights)."""
 
     folder: Path
     manifest: Manifest
@@ -114,7 +139,8 @@ def _learned(value: object, path: str = "") -> dict[str, object]:
 def write_bundle_manifest(folder: str | Path, manifest: Manifest) -> Manifest:
     """Hash the graphs in `folder`, write `manifest.json` there (atomically), return the manifest with the hashes."""
     folder = Path(folder)
-    files = {name: _entry(_read(folder, name)) for name in (TICK, INSTRUCTION)}
+    names = [TICK, INSTRUCTION, *(name for name in (FRAME, ACT, WEIGHTS) if (folder / name).exists())]
+    files = {name: _entry(_read(folder, name)) for name in names}
     manifest = replace(manifest, files=files)
     _check(manifest, str(folder / MANIFEST))
     partial = folder / (MANIFEST + ".partial")
@@ -149,7 +175,8 @@ def load_bundle(folder: str | Path) -> Bundle:
     """Read a bundle folder and verify every graph against its hash; QtxError says what is wrong."""
     folder = Path(folder)
     manifest = read_manifest(folder)
-    return Bundle(folder, manifest, {name: _verified(folder, manifest, name) for name in (TICK, INSTRUCTION)})
+    names = [TICK, INSTRUCTION, *([FRAME, ACT] if manifest.picture else []), *({WEIGHTS} & manifest.files.keys())]
+    return Bundle(folder, manifest, {name: _verified(folder, manifest, name) for name in names})
 
 
 def _verified(folder: Path, manifest: Manifest, name: str) -> bytes:
@@ -193,6 +220,11 @@ def _check(manifest: Manifest, where: str) -> None:
         raise QtxError(f"{where}: ring holds {manifest.ring[0]} frames, its spec has history {manifest.spec.history}")
     if min(*manifest.ring, manifest.features) < 1:
         raise QtxError(f"{where}: ring {list(manifest.ring)} and features {manifest.features} must be at least 1")
+    if not 0 <= manifest.picture * len(manifest.spec.cameras) < manifest.ring[1]:
+        raise QtxError(
+            f"{where}: {len(manifest.spec.cameras)} pictures of {manifest.picture} tokens and a state do not fit the "
+            f"{manifest.ring[1]} tokens a frame has in the ring"
+        )
     sizes = {(camera.height, camera.width) for camera in manifest.spec.cameras}
     if len(sizes) > 1:
         raise QtxError(f"{where}: cameras have the sizes {sorted(sizes)}, a policy takes cameras of one size")

@@ -1,4 +1,4 @@
-"""A policy: `reset()`, `instruct(text)`, `act(frames, state)`. NumPy and ONNX Runtime, nothing else."""
+"""A policy: `reset()`, `instruct(text)`, `see(camera, frame)`, `act(frames, state)`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
-from qtx_ros.deploy.bundle import INSTRUCTION, TICK, Bundle, load_bundle
-from qtx_ros.deploy.session import Session, open_session
+from qtx_ros.deploy.bundle import INSTRUCTION, Bundle, load_bundle
+from qtx_ros.deploy.network import open_network
+from qtx_ros.deploy.session import Session
 from qtx_ros.errors import QtxError
-from qtx_ros.preprocess import from_bins, text_tokens
+from qtx_ros.preprocess import bin_values, text_tokens
 from qtx_ros.spec import Spec
 
 
@@ -33,22 +33,18 @@ class Policy:
     """A loaded bundle with its ring of frame tokens, which never leaves the device."""
 
     def __init__(self, bundle: Bundle, device: str = "auto", threads: int = 1) -> None:
-        """`device`: auto, cpu, cuda or tensorrt; `threads`: of ONNX Runtime, 0 lets it choose."""
+        """`device`: one of `network.DEVICES`; `threads`: of ONNX Runtime, 0 lets it choose."""
         if threads < 0:
             raise QtxError(f"threads is {threads}, expected 0 (ONNX Runtime chooses) or more")
         self.manifest = manifest = bundle.manifest
         self.spec: Spec = manifest.spec
-        self._tick = open_session(
-            bundle.graphs[TICK], str(bundle.folder / TICK), device, threads,
-            manifest.tick_inputs(), manifest.tick_outputs(),
-        )  # fmt: skip
-        self._text = open_session(
+        self._text = Session(
             bundle.graphs[INSTRUCTION], str(bundle.folder / INSTRUCTION), "cpu", threads,
             manifest.instruction_inputs(), manifest.instruction_outputs(),
         )  # fmt: skip
-        self._buffers = _Buffers(self._tick)
-        for _ in range(2):  # the first run of each binding is the slow one, on a GPU by seconds
-            self._buffers.run()
+        self._network = open_network(bundle, device, threads)
+        self._inputs = self._network.inputs
+        self._values, self._rows = _value_table(self.spec), np.arange(len(self.spec.dimensions))
         self.instruction: str | None = None
         self.reset()
 
@@ -59,14 +55,18 @@ class Policy:
 
     @property
     def provider(self) -> str:
-        """ONNX Runtime's execution provider of the tick."""
-        return self._tick.session.get_providers()[0]
+        """What computes the tick: ONNX Runtime's execution provider, or PyTorch."""
+        return self._network.provider
 
     @property
     def device_line(self) -> str:
-        """One line for the log: what runs where."""
-        version = onnxruntime.__version__
-        return f"policy {self.manifest.name!r} runs on {self._tick.device} ({self.provider}, ONNX Runtime {version})"
+        """One line for the log: what runs where, and why not where it was asked to."""
+        return f"policy {self.manifest.name!r} runs on {self._network.line}"
+
+    @property
+    def sees(self) -> bool:
+        """Frames can be shown before the tick: the bundle has the graphs for it."""
+        return self._network.sight is not None
 
     def reset(self) -> None:
         """Forget all frames: the next `act` is the first of an episode."""
@@ -81,70 +81,65 @@ class Policy:
         """Take a new instruction. Costs one small graph when the text changed, nothing otherwise; keeps the ring."""
         if text == self.instruction:
             return
-        tokens = text_tokens(text)[None]
-        self._buffers.write("features", self._text.run(tokens=tokens)["features"])
+        np.copyto(self._inputs["features"], self._text.run(tokens=text_tokens(text)[None])["features"])
+        self._network.instruct()
         self.instruction = text
+
+    def see(self, camera: str, frame: np.ndarray) -> None:
+        """Encode a camera's frame, uint8 [H, W, 3], as soon as it is there, from any thread.
+
+        An `act` with these very frames is the sooner done; with others it decides the same, only later. A frame that
+        was shown must not be changed. Does nothing where `sees` is false, and before the first instruction.
+        """
+        if self._network.sight is not None:
+            self._check_frame(camera, frame)
+            self._network.sight.see(camera, frame)
 
     def act(self, frames: Mapping[str, np.ndarray], state: np.ndarray) -> Choice:
         """Choose an action from one uint8 [H, W, 3] frame per camera (network size) and a state of S finite numbers."""
         if self.instruction is None:
             raise QtxError("the policy has no instruction yet: call instruct(text) before act()")
         begin = time.perf_counter_ns()
-        self._buffers.write("frames", self._stack(frames))
-        self._buffers.write("state", self._state(state))
+        tokens = self._take_frames(frames)
+        self._take_state(state)
         first, self._first = self._first, False  # a reset from another thread during the run stays noted
-        self._buffers.write("first", np.array([first]))
+        self._inputs["first"][0] = first
         ready = time.perf_counter_ns()
-        out = self._buffers.run()
+        out = self._network.run(tokens)
         done = time.perf_counter_ns()
-        values = from_bins(self.spec, out["bins"])
-        return Choice(out["bins"], values, out["q"], out["q_all"], input_ns=ready - begin, run_ns=done - ready)
+        bins = out["bins"].copy()
+        values = self._values[self._rows, bins]
+        return Choice(bins, values, out["q"].copy(), out["q_all"].copy(), input_ns=ready - begin, run_ns=done - ready)
 
-    def _stack(self, frames: Mapping[str, np.ndarray]) -> np.ndarray:
-        shape = self._tick.inputs["frames"][1]
-        for camera in self.spec.cameras:
-            frame = frames.get(camera.name)
-            if frame is None or frame.dtype != np.uint8 or frame.shape != shape[1:]:
-                got = "no frame" if frame is None else f"{frame.dtype} {list(frame.shape)}"
-                raise QtxError(f"camera {camera.name!r}: got {got}, the policy takes uint8 {list(shape[1:])}")
-        return np.stack([frames[camera.name] for camera in self.spec.cameras])
+    def _take_frames(self, frames: Mapping[str, np.ndarray]) -> list[np.ndarray] | None:
+        """Tokens of frames that were seen; otherwise the frames are made ready for the graph."""
+        ordered = [frames.get(camera.name) for camera in self.spec.cameras]
+        tokens = self._network.sight.tokens(ordered) if self.sees else None
+        if tokens is None:
+            for camera, frame, place in zip(self.spec.cameras, ordered, self._inputs["frames"], strict=True):
+                self._check_frame(camera.name, frame)
+                np.copyto(place, frame)
+        return tokens
 
-    def _state(self, state: np.ndarray) -> np.ndarray:
-        state = np.ascontiguousarray(state, np.float32)
-        if state.shape != self._tick.inputs["state"][1] or not np.isfinite(state).all():
-            names = ", ".join(self.spec.state_names)
-            raise QtxError(f"state is {state.tolist()}, the policy takes one finite number for each of {names}")
-        return state
+    def _check_frame(self, camera: str, frame: np.ndarray | None) -> None:
+        shape = self._inputs["frames"].shape[1:]
+        if frame is None or frame.dtype != np.uint8 or frame.shape != shape:
+            got = "no frame" if frame is None else f"{frame.dtype} {list(frame.shape)}"
+            raise QtxError(f"camera {camera!r}: got {got}, the policy takes uint8 {list(shape)}")
+
+    def _take_state(self, state: np.ndarray) -> None:
+        place = self._inputs["state"]
+        fits = np.shape(state) == place.shape
+        if fits:
+            place[:] = state
+        if not fits or not np.isfinite(place).all():
+            got, names = np.asarray(state).tolist(), ", ".join(self.spec.state_names)
+            raise QtxError(f"state is {got}, the policy takes one finite number for each of {names}")
 
 
-class _Buffers:
-    """Every tensor of the tick graph, bound once. Two rings swap roles, so the ring is never copied off the device."""
-
-    def __init__(self, tick: Session) -> None:
-        self._session = tick.session
-        self._inputs = {name: tick.buffer(name) for name in ("frames", "state", "first", "features")}
-        self._rings = (tick.buffer("ring"), tick.buffer("ring"))
-        small = {name: port for name, port in tick.outputs.items() if name != "ring_out"}
-        self._results = {name: np.zeros(shape, dtype) for name, (dtype, shape) in small.items()}
-        self._values = {n: onnxruntime.OrtValue.ortvalue_from_numpy(a, "cpu", 0) for n, a in self._results.items()}
-        self._bindings = [self._bind(source, target) for source, target in (self._rings, self._rings[::-1])]
-
-    def _bind(self, source: onnxruntime.OrtValue, target: onnxruntime.OrtValue) -> onnxruntime.IOBinding:
-        binding = self._session.io_binding()
-        for name, value in self._inputs.items():
-            binding.bind_ortvalue_input(name, value)
-        binding.bind_ortvalue_input("ring", source)
-        binding.bind_ortvalue_output("ring_out", target)
-        for name, value in self._values.items():
-            binding.bind_ortvalue_output(name, value)
-        return binding
-
-    def write(self, name: str, array: np.ndarray) -> None:
-        """Copy an array into the input `name` on the device."""
-        self._inputs[name].update_inplace(array)
-
-    def run(self) -> dict[str, np.ndarray]:
-        """Run the graph once; copies of the results, [D] or [D, max bins] each."""
-        self._session.run_with_iobinding(self._bindings[0])
-        self._bindings.reverse()
-        return {name: array.copy() for name, array in self._results.items()}
+def _value_table(spec: Spec) -> np.ndarray:
+    """The value of each bin, float64 [D, max bins]; NaN for absent bins."""
+    table = np.full((len(spec.dimensions), max(d.bins for d in spec.dimensions)), np.nan)
+    for row, dimension in zip(table, spec.dimensions, strict=True):
+        row[: dimension.bins] = bin_values(dimension)
+    return table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,16 +11,11 @@ import onnxruntime
 from qtx_ros.deploy.bundle import Ports
 from qtx_ros.errors import QtxError
 
-# `auto` leaves TensorRT out: building its engine takes minutes at the first start, so it is for those who ask for it.
-# TF32 stays off: its rounding can choose another bin than the one that training saw.
-CUDA = ("CUDAExecutionProvider", {"use_tf32": "0"})
 ENGINES = Path.home() / ".cache" / "qtx_ros" / "tensorrt"
-TENSORRT = ("TensorrtExecutionProvider", {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(ENGINES)})
-CPU = ("CPUExecutionProvider", {})
-PROVIDERS = {
-    "cpu": [CPU],
-    "cuda": [CUDA, CPU],
-    "tensorrt": [TENSORRT, CUDA, CPU],
+NAMES = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
 }
 TYPES = {
     "tensor(uint8)": "uint8",
@@ -30,55 +24,102 @@ TYPES = {
     "tensor(float)": "float32",
 }
 
+Providers = list[tuple[str, dict[str, str]]]
+
 
 class DeviceError(QtxError):
-    """The device asked for is not there."""
+    """The device asked for is not there, or does not run this graph."""
+
+
+def providers(device: str, precision: str = "fp32", capture: bool = False) -> Providers:
+    """ONNX Runtime's execution providers for `device` (cpu, cuda, tensorrt), the first one to be used where it can.
+
+    `capture`: record a CUDA graph in the first runs and replay it in all others. TF32 stays off: its rounding can
+    choose another bin than the one that training saw. TensorRT rounds only as far as the bundle's `precision` says.
+    """
+    cpu = (NAMES["cpu"], {})
+    cuda = (NAMES["cuda"], {"use_tf32": "0", "enable_cuda_graph": _flag(capture and device == "cuda")})
+    if device == "cpu":
+        return [cpu]
+    if device == "cuda":
+        return [cuda, cpu]
+    options = {
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": str(ENGINES),
+        "trt_cuda_graph_enable": _flag(capture),
+        "trt_fp16_enable": _flag(precision == "fp16"),
+        "trt_bf16_enable": _flag(precision == "bf16"),
+    }
+    return [(NAMES["tensorrt"], options), cuda, cpu]
+
+
+def _flag(on: bool) -> str:
+    return "1" if on else "0"
 
 
 class Session:
     """One loaded graph on one device (`cpu`, `cuda` or `tensorrt`)."""
 
-    def __init__(self, graph: bytes, what: str, device: str, threads: int, inputs: Ports, outputs: Ports) -> None:
-        _check_device(device)
-        self.device = device
-        self.inputs, self.outputs = inputs, outputs
-        self.session = _open(graph, what, device, threads)
+    def __init__(
+        self,
+        graph: bytes,
+        what: str,
+        device: str,
+        threads: int,
+        inputs: Ports,
+        outputs: Ports,
+        precision: str = "fp32",
+        capture: bool = False,
+    ) -> None:
+        """`what` names the graph in errors; DeviceError where the device does not start."""
+        check_device(device)
+        self.device, self.inputs, self.outputs = device, inputs, outputs
+        self.session = _open(graph, what, device, threads, providers(device, precision, capture))
         _check_ports(what, "input", inputs, self.session.get_inputs())
         _check_ports(what, "output", outputs, self.session.get_outputs())
-
-    @property
-    def memory(self) -> str:
-        """Where the device keeps tensors, in ONNX Runtime's words."""
-        return "cpu" if self.device == "cpu" else "cuda"
-
-    def buffer(self, name: str) -> onnxruntime.OrtValue:
-        """A tensor of zeros for the input `name`, in the device's memory."""
-        dtype, shape = self.inputs[name]
-        return onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype), self.memory, 0)
 
     def run(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         """One plain run: arrays in, arrays out."""
         return dict(zip(self.outputs, self.session.run(list(self.outputs), inputs), strict=True))
 
 
-def open_session(graph: bytes, what: str, device: str, threads: int, inputs: Ports, outputs: Ports) -> Session:
-    """Load a graph on `device`; `auto` takes CUDA where it starts, else the CPU."""
-    if device != "auto":
-        return Session(graph, what, device, threads, inputs, outputs)
-    if CUDA[0] in onnxruntime.get_available_providers():
-        with contextlib.suppress(DeviceError):
-            return Session(graph, what, "cuda", threads, inputs, outputs)
-    return Session(graph, what, "cpu", threads, inputs, outputs)
+class Buffer:
+    """A tensor at a fixed address of the device, and its copy in main memory; on the CPU the two are one."""
+
+    def __init__(self, port: tuple[str, tuple[int, ...]], device: str) -> None:
+        dtype, shape = port
+        self.host, self._apart = np.zeros(shape, dtype), device != "cpu"
+        self.value = onnxruntime.OrtValue.ortvalue_from_numpy(self.host, "cuda" if self._apart else "cpu", 0)
+
+    def push(self) -> None:
+        """Copy what `host` holds to the device."""
+        if self._apart:
+            self.value.update_inplace(self.host)
+
+    def pull(self) -> np.ndarray:
+        """`host`, with what the device holds."""
+        if self._apart:
+            np.copyto(self.host, self.value.numpy())
+        return self.host
 
 
-def _check_device(device: str) -> None:
-    if device not in PROVIDERS:
-        raise QtxError(f"device is {device!r}, expected one of auto, {', '.join(PROVIDERS)}")
-    provider, available = PROVIDERS[device][0][0], onnxruntime.get_available_providers()
+def bind(session: Session, inputs: dict[str, Buffer], outputs: dict[str, Buffer]) -> onnxruntime.IOBinding:
+    """Bind buffers to the ports of those names, once and for all."""
+    binding = session.session.io_binding()
+    for name in session.inputs:
+        binding.bind_ortvalue_input(name, inputs[name].value)
+    for name in session.outputs:
+        binding.bind_ortvalue_output(name, outputs[name].value)
+    return binding
+
+
+def check_device(device: str) -> None:
+    """DeviceError with a remedy if this ONNX Runtime was built without `device`."""
+    provider, available = NAMES[device], onnxruntime.get_available_providers()
     if provider not in available:
         raise DeviceError(
             f"device {device} needs ONNX Runtime's {provider}, this one has {', '.join(available)}: "
-            "pip install 'qtx_ros[gpu]', or take device cpu"
+            "pip install 'qtx_ros[gpu]'"
         )
 
 
@@ -92,14 +133,17 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     return options
 
 
-def _open(graph: bytes, what: str, device: str, threads: int) -> onnxruntime.InferenceSession:
+def _open(graph: bytes, what: str, device: str, threads: int, wanted: Providers) -> onnxruntime.InferenceSession:
+    if device == "tensorrt":
+        ENGINES.mkdir(parents=True, exist_ok=True)
     try:
-        session = onnxruntime.InferenceSession(graph, session_options(threads), providers=PROVIDERS[device])
+        session = onnxruntime.InferenceSession(graph, session_options(threads), providers=wanted)
     except Exception as error:  # ONNX Runtime's own exceptions share no base class
-        raise QtxError(f"{what} does not load in ONNX Runtime {onnxruntime.__version__}: {_one_line(error)}") from None
-    provider = PROVIDERS[device][0][0]
-    if session.get_providers()[0] != provider:
-        raise DeviceError(f"device {device}: {provider} did not start, its driver, CUDA or cuDNN may be missing")
+        kind = QtxError if device == "cpu" else DeviceError
+        where = f"in ONNX Runtime {onnxruntime.__version__} on {device}"
+        raise kind(f"{what} does not load {where}: {one_line(error)}") from None
+    if session.get_providers()[0] != NAMES[device]:
+        raise DeviceError(f"device {device}: {NAMES[device]} did not start, its driver, CUDA or cuDNN may be missing")
     return session
 
 
@@ -118,5 +162,6 @@ def _port(port: tuple[str, tuple]) -> str:
     return f"{port[0]} {list(port[1])}"
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """An error of ONNX Runtime, cut to one line."""
     return " ".join(str(error).split())[:300]

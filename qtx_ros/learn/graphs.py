@@ -42,7 +42,10 @@ class RingGraph(nn.Module):
 
     def forward(self, frames: Tensor, state: Tensor, ring: Tensor, first: Tensor, features: Tensor) -> Tensor:
         """Ring [T, K, W] from frames uint8 [C, H, W, 3], state [S], ring [T, K, W], first bool [1], features [1, F]."""
-        newest = self.model.encode(frames[None], state[None], features)  # [1, K, W]
+        return self.push(self.model.encode(frames[None], state[None], features), ring, first)
+
+    def push(self, newest: Tensor, ring: Tensor, first: Tensor) -> Tensor:
+        """Ring [T, K, W] with the newest frame's tokens [1, K, W] last; the first frame fills it."""
         moved = torch.cat([ring[1:], newest])  # [T, K, W]
         return torch.where(first[:, None, None], newest.expand_as(ring), moved)
 
@@ -61,10 +64,48 @@ class TickGraph(RingGraph):
         self.register_buffer("bin_values", table)  # [D, M]
 
     def forward(self, frames: Tensor, state: Tensor, ring: Tensor, first: Tensor, features: Tensor) -> tuple:
-        ring_out = super().forward(frames, state, ring, first, features)
+        return self.choose(super().forward(frames, state, ring, first, features))
+
+    def choose(self, ring_out: Tensor) -> tuple:
+        """Bins, values, q, q_all and the ring itself, from the ring [T, K, W]."""
         bins, q, q_all = self.model.decode(self.model.context(ring_out[None]))
         values = self.bin_values.gather(1, bins[0, :, None])[:, 0]  # [D]
         return bins[0], values, q[0], q_all[0], ring_out
+
+
+class FrameGraph(nn.Module):
+    """The picture of one camera → its tokens, before anybody knows the state of the tick it will belong to."""
+
+    inputs, outputs = ("frame", "features"), ("tokens",)
+
+    def __init__(self, model: QTransformer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, frame: Tensor, features: Tensor) -> Tensor:
+        """Tokens [N · P, W] of a frame uint8 [H, W, 3], under each of N conditions."""
+        return self.model.look(frame[None, None], features)[0]
+
+
+class ActGraph(TickGraph):
+    """One tick whose pictures were encoded before: `TickGraph` with the tokens of each camera instead of its frame."""
+
+    outputs = TickGraph.outputs
+
+    def __init__(self, model: QTransformer, spec: Spec) -> None:
+        super().__init__(model, spec)
+        self.cameras = len(spec.cameras)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """tokens_0 … tokens_{C − 1}, then what `TickGraph` takes beside frames."""
+        return (*(f"tokens_{i}" for i in range(self.cameras)), *TickGraph.inputs[1:])
+
+    def forward(self, *tensors: Tensor) -> tuple:
+        parts, (state, ring, first, features) = tensors[: self.cameras], tensors[self.cameras :]
+        parts = [part.unflatten(0, (self.model.conditions, -1)) for part in parts]  # [N, P, W] each
+        pictures = torch.cat(parts, 1).flatten(0, 1)[None]  # [1, N · C · P, W]
+        return self.choose(self.push(self.model.join(pictures, state[None], features), ring, first))
 
 
 class ContextGraph(RingGraph):
@@ -123,6 +164,23 @@ def tick_example(model: QTransformer, spec: Spec) -> Example:
         "first": torch.tensor([False]),
         "features": torch.randn(1, model.feature_size),
     }
+
+
+def frame_example(model: QTransformer, spec: Spec) -> Example:
+    """Inputs of `FrameGraph`."""
+    tick = tick_example(model, spec)
+    return {"frame": tick["frames"][0], "features": tick["features"]}
+
+
+def act_example(model: QTransformer, spec: Spec) -> Example:
+    """Inputs of `ActGraph`."""
+    tokens = picture_tokens(model, spec), model.ring_shape[2]
+    return tick_example(model, spec) | {f"tokens_{i}": torch.randn(tokens) for i in range(len(spec.cameras))}
+
+
+def picture_tokens(model: QTransformer, spec: Spec) -> int:
+    """N · P: tokens of one picture under all conditions; the state has one token under each."""
+    return (model.ring_shape[1] - model.conditions) // len(spec.cameras)
 
 
 def instruction_example() -> Example:

@@ -29,6 +29,8 @@ class GuidedPolicy(nn.Module):
         """The frame encoder, with the statistics of the data."""
         return self.model.encoder
 
+    conditions = 2  # under which each frame is encoded
+
     @property
     def ring_shape(self) -> tuple[int, int, int]:
         """[T, 2K, W]."""
@@ -47,6 +49,15 @@ class GuidedPolicy(nn.Module):
     def encode(self, frames: Tensor, state: Tensor, features: Tensor) -> Tensor:
         """Tokens [B, 2K, W] of one tick: frames uint8 [B, C, H, W, 3], raw state [B, S], features [B, 2F]."""
         return torch.cat([self.model.encode(frames, state, one) for one in features.chunk(2, -1)], 1)
+
+    def look(self, frames: Tensor, features: Tensor) -> Tensor:
+        """What `encode` knows without the state: tokens [B, 2 · C · P, W], P of a picture under one condition."""
+        return torch.cat([self.model.look(frames, one) for one in features.chunk(2, -1)], 1)
+
+    def join(self, pictures: Tensor, state: Tensor, features: Tensor) -> Tensor:
+        """The rest of `encode`: tokens [B, 2K, W] from those of all pictures [B, 2 · C · P, W], state and features."""
+        both = zip(pictures.chunk(2, 1), features.chunk(2, -1), strict=True)
+        return torch.cat([self.model.join(part, state, one) for part, one in both], 1)
 
     def context(self, ring: Tensor) -> Tensor:
         """Context tokens [B, 2 · T · K, W] of the ring [B, T, 2K, W]."""

@@ -96,6 +96,8 @@ class QTransformer(nn.Module):
         """One critic, or the twins."""
         return [self.decoder] if self.twin is None else [self.decoder, self.twin]
 
+    conditions = 1  # under which each frame is encoded
+
     @property
     def ring_shape(self) -> tuple[int, int, int]:
         """[T, K, W]: the tokens of the last T frames."""
@@ -113,6 +115,16 @@ class QTransformer(nn.Module):
     def encode(self, frames: Tensor, state: Tensor, features: Tensor) -> Tensor:
         """Tokens [B, K, W] of one tick: frames uint8 [B, C, H, W, 3], raw state [B, S], features [B, F]."""
         return self.encoder(frames, state, features)
+
+    def look(self, frames: Tensor, features: Tensor) -> Tensor:
+        """What `encode` knows without the state, of any number of cameras: tokens [B, C · P, W], P of a picture."""
+        nothing = self.encoder.state_mean.expand(len(frames), -1)
+        return self.encoder(frames, nothing, features)[:, :-1]
+
+    def join(self, pictures: Tensor, state: Tensor, features: Tensor) -> Tensor:
+        """The rest of `encode`: tokens [B, K, W] from those of all pictures [B, C · P, W], raw state and features."""
+        scales, shifts = self.encoder.split_film(features)
+        return torch.cat([pictures, self.encoder.state_token(state, scales[-1], shifts[-1])[:, None]], 1)
 
     def context(self, ring: Tensor) -> Tensor:
         """Context tokens [B, T · K, W] of the ring [B, T, K, W], the newest frame last."""

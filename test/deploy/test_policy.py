@@ -1,8 +1,12 @@
+import tracemalloc
+
 import numpy as np
+import onnxruntime
 import pytest
 from tiny_bundle import expected_bins, write_tiny_bundle
 
 from qtx_ros.deploy.policy import Policy
+from qtx_ros.deploy.session import NAMES
 from qtx_ros.errors import QtxError
 from qtx_ros.preprocess import from_bins
 from qtx_ros.spec import Spec
@@ -85,7 +89,7 @@ def test_the_device_is_said_in_one_line(policy):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"device": "tpu"}, "device is 'tpu', expected one of auto, cpu, cuda, tensorrt"),
+        ({"device": "tpu"}, "device is 'tpu', expected one of auto, cpu, cuda, tensorrt, torch-cuda, torch-cpu"),
         ({"threads": -1}, "threads is -1"),
     ],
 )
@@ -94,10 +98,28 @@ def test_wrong_arguments_are_refused(tmp_path, arguments, message):
         Policy.load(write_tiny_bundle(tmp_path, Spec.load("sawyer_sim")), **arguments)
 
 
-def test_a_device_that_is_not_there_is_refused(tmp_path):
-    import onnxruntime
+@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+def test_a_device_that_is_not_there_leaves_the_cpu_and_one_line(tmp_path, device):
+    provider = NAMES[device]
+    if provider in onnxruntime.get_available_providers():
+        pytest.skip(f"this machine has {provider}")
+    policy = Policy.load(write_tiny_bundle(tmp_path, Spec.load("sawyer_sim")), device)
+    policy.instruct(TEXT)
+    np.testing.assert_array_equal(policy.act(frame(255), STATE).bins, expected_bins(policy.spec, [255], TEXT))
+    assert policy.device_line.count("\n") == 0
+    assert "runs on cpu (CPUExecutionProvider" in policy.device_line
+    assert f", because device {device} needs ONNX Runtime's {provider}, this one has" in policy.device_line
 
-    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        pytest.skip("this machine has CUDA")
-    with pytest.raises(QtxError, match="device cuda needs ONNX Runtime's CUDAExecutionProvider"):
-        Policy.load(write_tiny_bundle(tmp_path, Spec.load("sawyer_sim")), device="cuda")
+
+def test_a_thousand_ticks_leave_no_memory_behind(policy):
+    frames = frame(90)
+    for _ in range(100):
+        policy.act(frames, STATE)
+    tracemalloc.start()
+    before = tracemalloc.take_snapshot()
+    for _ in range(1000):
+        choice = policy.act(frames, STATE)
+    grown = tracemalloc.take_snapshot().compare_to(before, "lineno")
+    tracemalloc.stop()
+    assert choice.bins.shape == (8,)
+    assert sum(line.size_diff for line in grown if "tracemalloc" not in line.traceback[0].filename) < 10_000
