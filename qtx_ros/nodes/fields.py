@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
+
 from qtx_ros import ros
+from qtx_ros.data.messages import command_fields
+from qtx_ros.spec import CommandStream
 
 _NESTED = re.compile(r"(?:sequence<)?(\w+)/(\w+)")  # also of arrays: "sequence<pkg/Type>", "pkg/Type[3]"
 
@@ -15,6 +19,15 @@ def build(name: str, fields: dict) -> Any:
     cls = ros.message(name)
     kinds = cls.get_fields_and_field_types()
     return cls(**{key: _value(kinds[key], value) for key, value in fields.items()})
+
+
+def command_message(stream: CommandStream, values: np.ndarray, now_ns: int, period_ns: int) -> Any:
+    """The message that commands values, float64 [n], to be reached within a period.
+
+    It is stamped with the present, but for a trajectory: there zero means "from now on", whatever the receiver's clock.
+    """
+    stamp = 0 if stream.type == "trajectory_msgs/msg/JointTrajectory" else now_ns
+    return build(*command_fields(stream, values, stamp, period_ns))
 
 
 def _value(kind: str, value: Any) -> Any:

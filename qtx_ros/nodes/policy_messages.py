@@ -29,7 +29,12 @@ def newest_frame(spec: Spec, observation: Observation | None) -> tuple[int, int]
 
 
 def decision(
-    spec: Spec, command: Command, tick_ns: int, published_ns: int, observation: Observation | None, spent: dict[str, float]
+    spec: Spec,
+    command: Command,
+    tick_ns: int,
+    published_ns: int,
+    observation: Observation | None,
+    spent: dict[str, float],
 ) -> Any:
     """One decision: the network's choice, or a hold with its reason and no bins. `spent`: [ms] in each stage."""
     stamp, received = newest_frame(spec, observation)

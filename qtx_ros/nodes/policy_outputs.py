@@ -8,13 +8,12 @@ import numpy as np
 
 from qtx_ros import ros
 from qtx_ros.data.align import Observation
-from qtx_ros.data.messages import command_fields
 from qtx_ros.deploy.health import Health
 from qtx_ros.deploy.pilot import Command
 from qtx_ros.deploy.stages import budget
 from qtx_ros.nodes import policy_messages as messages
 from qtx_ros.nodes.connections import Connections
-from qtx_ros.nodes.fields import build
+from qtx_ros.nodes.fields import command_message
 from qtx_ros.nodes.policy_topics import COMMAND
 from qtx_ros.spec import Spec
 
@@ -37,7 +36,7 @@ class Outputs:
             part = values[begin : begin + len(stream.dimensions)]
             begin += len(stream.dimensions)
             if np.isfinite(part).all():
-                publisher.publish(build(*command_fields(stream, part, 0, self._spec.period_ns)))
+                publisher.publish(command_message(stream, part, self._now(), self._spec.period_ns))
 
     def tell(self, command: Command, tick_ns: int, observation: Observation | None, laps: dict[str, int]) -> bool:
         """Publish the decision behind a command just sent, and note it; true when a hold began or ended."""

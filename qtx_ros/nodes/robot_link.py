@@ -9,7 +9,7 @@ import numpy as np
 from qtx_ros import ros
 from qtx_ros.data import messages
 from qtx_ros.errors import QtxError
-from qtx_ros.nodes.fields import build
+from qtx_ros.nodes.fields import command_message
 from qtx_ros.spec import Spec, StateStream
 
 RECENT = ros.QoSProfile(depth=10, reliability=ros.ReliabilityPolicy.BEST_EFFORT)
@@ -53,5 +53,6 @@ class RobotLink:
         for stream, publisher in zip(self.spec.commands, self._publishers, strict=True):
             values = command[first : first + len(stream.dimensions)]
             if np.isfinite(values).all():
-                publisher.publish(build(*messages.command_fields(stream, values, 0, self.spec.period_ns)))
+                now = self._node.get_clock().now().nanoseconds
+                publisher.publish(command_message(stream, values, now, self.spec.period_ns))
             first += len(stream.dimensions)
