@@ -16,7 +16,7 @@ BASE = [
     "onnxruntime>=1.16",
     "pyyaml>=5.4",
     "mcap>=1.1",
-    "rosbags>=0.10.4",
+    "rosbags>=0.11.9",  # bounds what a message may claim to hold; brings apsw and backports.zstd, which we use, too
     "tqdm>=4.60",
     "ruckig>=0.14; platform_machine == 'x86_64'",  # velocity limits; builds from source elsewhere
     "cyclonedds==11.0.1; platform_system == 'Linux' and platform_machine == 'x86_64' and python_version < '3.14'",
