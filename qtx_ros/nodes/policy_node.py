@@ -103,7 +103,7 @@ class PolicyNode(ros.LifecycleNode):
 
     def _connect(self, driver: Driver, values: parameters.Values) -> None:
         spec, to = driver.spec, self._connections
-        driver.outputs = Outputs(self, spec, driver.health, to)
+        driver.outputs = Outputs(self, spec, driver.health, to, values.plots)
         for camera in spec.cameras:
             ticks = camera.name == spec.tick
             group = self._ticking if ticks else self._inputs

@@ -14,6 +14,7 @@ from qtx_ros.deploy.stages import budget
 from qtx_ros.nodes import policy_messages as messages
 from qtx_ros.nodes.connections import Connections
 from qtx_ros.nodes.fields import command_message
+from qtx_ros.nodes.policy_plots import Plots
 from qtx_ros.nodes.policy_topics import COMMAND
 from qtx_ros.spec import Spec
 
@@ -23,11 +24,12 @@ RELIABLE = ros.QoSProfile(depth=10)
 class Outputs:
     """The publishers of a configured policy node."""
 
-    def __init__(self, node: ros.Node, spec: Spec, health: Health, to: Connections) -> None:
+    def __init__(self, node: ros.Node, spec: Spec, health: Health, to: Connections, plots: bool = False) -> None:
         self._node, self._spec, self._health = node, spec, health
         self._commands = [to.publisher(stream.type, stream.topic, COMMAND) for stream in spec.commands]
         self._decisions = to.publisher("qtx_ros/msg/Decision", "~/decision", RELIABLE)
         self._diagnostics = to.publisher("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics", RELIABLE)
+        self._plots = Plots(spec, to) if plots else None
 
     def send(self, values: np.ndarray) -> None:
         """Send absolute commands, float64 [D]. A topic with an unknown value (NaN) gets nothing."""
@@ -44,6 +46,8 @@ class Outputs:
         stamp, received = messages.newest_frame(self._spec, observation)
         spent = budget(stamp, received, tick_ns, laps)
         self._decisions.publish(messages.decision(self._spec, command, tick_ns, published, observation, spent))
+        if self._plots:
+            self._plots.publish(command, tick_ns)
         if command.choice is None:
             return self._health.held(command.reason)
         return self._health.decided(published - stamp if stamp else None, spent)

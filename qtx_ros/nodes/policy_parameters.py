@@ -27,6 +27,7 @@ class Values:
     min_margin: float = 0.0
     max_entropy: float = 1.0
     slow_step: float = 0.2
+    plots: bool = False
     autostart: bool = True
 
     def __post_init__(self) -> None:
@@ -56,6 +57,7 @@ DESCRIPTIONS = {
     "min_margin": "sure means: the best two bins of each dimension differ in Q by at least this (read when configured)",
     "max_entropy": "sure means: entropy of the Q-values at most this share of the largest (read when configured)",
     "slow_step": "slow: the step per tick, as a share of the one allowed (read when configured)",
+    "plots": "publish Q, margin, entropy, value and choice as standard messages, too (read when configured)",
     "autostart": "configure and activate when the node starts",
 }
 CHANGES = ("reset", "keep")
