@@ -62,9 +62,9 @@ class Frozen(Fault):
             self._picture = message.data if self._picture is None else self._picture
             message.data = self._picture
         elif self._picture is None or self._from is None:
-            self._from = message.position
+            self._from = np.array(message.position)
         else:
-            self.begun = bool((np.abs(message.position - self._from) > FROZEN_MOTION).any())
+            self.begun = bool((np.abs(np.asarray(message.position) - self._from) > FROZEN_MOTION).any())
         return [message]
 
 
