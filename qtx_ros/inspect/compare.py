@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +56,12 @@ def agreement(replay: Replay) -> Agreement:
         first=float(values[0]) if len(values) else float("nan"),
         last=float(values[-1]) if len(values) else float("nan"),
     )
+
+
+def least(episodes: Sequence[Inspected], count: int) -> list[int]:
+    """Which episodes agree least, at most `count` of them, in their order; those that cannot be compared come last."""
+    near = np.nan_to_num([float(np.mean(agreement(e.replay).near)) for e in episodes], nan=2.0)
+    return sorted(np.argsort(near, kind="stable")[:count].tolist())
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from qtx_ros.data.report.style import STYLE
 from qtx_ros.data.report.thumbnails import picture
 from qtx_ros.data.report.words import axis, key, number, section, share, table
 from qtx_ros.deploy.bundle import Manifest
-from qtx_ros.inspect.compare import Inspected, agreement, reasons, sentence, worst
+from qtx_ros.inspect.compare import Inspected, agreement, least, reasons, sentence, worst
 from qtx_ros.inspect.plots import heat, lines
 from qtx_ros.inspect.replay import Replay
 from qtx_ros.inspect.summary import decisions, live_sentences
@@ -61,8 +61,7 @@ def write_page(folder: Path, episodes: Sequence[Inspected], bundle: Manifest) ->
 
 def render(episodes: Sequence[Inspected], bundle: Manifest) -> str:
     """The page."""
-    order = sorted(range(len(episodes)), key=lambda i: np.nan_to_num(_near(episodes[i]), nan=2.0))
-    shown = sorted(order[:SHOWN])
+    shown = least(episodes, SHOWN)
     body = tag(
         "main",
         _header(episodes, bundle),
@@ -72,10 +71,6 @@ def render(episodes: Sequence[Inspected], bundle: Manifest) -> str:
         tag("footer", f"qtx_ros {__version__}. Written by qtx inspect."),
     )
     return page(f"{bundle.name} on {episodes[0].name}", STYLE + MORE, body)
-
-
-def _near(episode: Inspected) -> float:
-    return float(np.mean(agreement(episode.replay).near))
 
 
 def _header(episodes: Sequence[Inspected], bundle: Manifest) -> Html:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qtx_ros.inspect.compare import Inspected, agreement, reasons, sentence, worst
+from qtx_ros.inspect.compare import Inspected, agreement, least, reasons, sentence, worst
 from qtx_ros.inspect.live import Live
 
 WORST = 5  # ticks told of each episode
 WIDTH = 28  # of the column of names
 REASONS = 3
+TOLD = 8  # episodes told of, those of least agreement
 
 
 def table(episodes: Sequence[Inspected]) -> str:
@@ -21,7 +22,9 @@ def table(episodes: Sequence[Inspected]) -> str:
         f"{'episode':{WIDTH}} {'label':8} {'ticks':>5} {'same bin':>8} {'± 1':>5} {'Q taken':>7} {'Q best':>7} "
         f"{'value':>12} {'decisions':>10}"
     )
-    return "\n".join([head, *map(_line, episodes), *_dimensions(episodes), *_told(episodes)])
+    total = Live(**{key: sum(getattr(e.live, key) for e in episodes) for key in ("choices", "equal", "unknown")})
+    said = [f"\nrecorded decisions that come out bin for bin: {decisions(total)}"] if total.choices else []
+    return "\n".join([head, *map(_line, episodes), *_dimensions(episodes), *said, *_told(episodes)])
 
 
 def _line(episode: Inspected) -> str:
@@ -56,7 +59,8 @@ def _dimensions(episodes: Sequence[Inspected]) -> list[str]:
 
 def _told(episodes: Sequence[Inspected]) -> list[str]:
     lines = []
-    for episode in episodes:
+    for i in least(episodes, TOLD):
+        episode = episodes[i]
         told = [sentence(episode.replay, tick) for tick in worst(episode.replay, WORST)]
         told += [f"{count} ticks: policy would hold: {reason}" for reason, count in reasons(episode.replay)[:REASONS]]
         told += live_sentences(episode)
@@ -71,9 +75,9 @@ def live_sentences(episode: Inspected) -> list[str]:
     if not live.choices + live.holds:
         return []
     equal = f"{live.equal} of {live.choices - live.unknown} recorded decisions come out bin for bin"
-    said = [f"{equal}, {live.holds} were holds"]
+    said = [f"{equal}; holds: {live.holds}"]
     if live.unknown:
-        said.append(f"{live.unknown} decisions cannot be repeated: the bag lacks their frame or the one before it")
+        said.append(f"{live.unknown} cannot be repeated: the bag lacks their frame, or one before it")
     if live.differing:
         tick, what = live.differing[0]
         start = episode.replay.tick[0] if len(episode.replay.tick) else tick
