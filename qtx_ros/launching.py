@@ -29,6 +29,7 @@ COMMON = {
     "params_file": Argument(str, "YAML file with parameters of the nodes; arguments given here win over it"),
     "remap": Argument(str, "topics to remap, blank separated: camera/image_raw:=/wrist/image_raw joints:=/arm/joints"),
     "log_level": Argument(str, "debug, info, warn, error or fatal", "info"),
+    "enclaves": Argument(str, "SROS 2: what stands before a node's name in its enclave, such as /qtx; empty: none"),
 }
 
 
@@ -48,13 +49,14 @@ def _node(context: LaunchContext, executable: str, arguments: Mapping[str, Argum
     arguments = {**arguments, "use_sim_time": COMMON["use_sim_time"]}
     given = {name: a for name, a in arguments.items() if LaunchConfiguration(name).perform(context)}
     parameters = {name: ParameterValue(LaunchConfiguration(name), value_type=a.type) for name, a in given.items()}
+    enclave = ["--enclave", f"{common['enclaves']}/{executable}"] if common["enclaves"] else []
     return Node(
         package="qtx_ros",
         executable=executable,
         namespace=common["namespace"] or None,
         parameters=[*([common["params_file"]] if common["params_file"] else []), parameters],
         remappings=[tuple(pair.split(":=", 1)) for pair in common["remap"].split()],
-        ros_arguments=["--log-level", common["log_level"]],
+        ros_arguments=["--log-level", common["log_level"], *enclave],
         output="screen",
         on_exit=TimerAction(period=LAST_WORDS, actions=[Shutdown(reason=f"{executable} ended")]),
     )
