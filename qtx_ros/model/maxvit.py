@@ -192,9 +192,7 @@ class MaxViTBlock(nn.Module):
         self.attentions = nn.ModuleList(
             WindowAttention(channels, config.heads, config.head_width, config.window, grid) for grid in (False, True)
         )
-        self.mlps = nn.ModuleList(
-            nn.Sequential(RmsNorm(channels), *Mlp(channels, config.expansion)) for _ in range(2)
-        )
+        self.mlps = nn.ModuleList(nn.Sequential(RmsNorm(channels), *Mlp(channels, config.expansion)) for _ in range(2))
 
     def forward(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         """[B, h', w', C'] from [B, h, w, C] and FiLM parameters [B, C] each."""
