@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper, parser
 
-from qtx_ros.deploy.bundle import INSTRUCTION, TICK, Manifest, write_bundle_manifest
+from qtx_ros.deploy.bundle import ACT, FRAME, INSTRUCTION, TICK, Manifest, write_bundle_manifest
 from qtx_ros.preprocess import TEXT_BUCKETS, TEXT_LENGTH, bin_values, text_tokens
 from qtx_ros.spec import Spec
 
@@ -47,6 +47,14 @@ TICK_GRAPH = """tick (uint8[{C},{H},{W},3] frames, float[{S}] state, float[{T},1
     values = Squeeze (chosen, i1)
 }}"""
 
+FRAME_GRAPH = """frame (uint8[{H},{W},3] frame, float[1,{F}] features) => (float[1,1] tokens)
+   <float white = {{255.0}}, int64[2] shape = {{1, 1}}> {{
+    pixels = Cast <to = 1> (frame)
+    brightness = ReduceMean <keepdims = 0> (pixels)
+    share = Div (brightness, white)
+    tokens = Reshape (share, shape)
+}}"""
+
 TEXT_GRAPH = """text (int64[1,{L}] tokens) => (float[1,{F}] features)
    <float buckets = {{{buckets}.0}}, int64[1] i0 = {{0}}, int64[1] end = {{{F}}}, int64[1] axis = {{1}}> {{
     few = Slice (tokens, i0, end, axis)
@@ -57,19 +65,31 @@ TEXT_GRAPH = """text (int64[1,{L}] tokens) => (float[1,{F}] features)
 FEATURES = 2
 
 
-def write_tiny_bundle(folder: Path, spec: Spec, name: str = "tiny") -> Path:
-    """Write a bundle for `spec` and return its folder."""
+def write_tiny_bundle(folder: Path, spec: Spec, name: str = "tiny", split: bool = False) -> Path:
+    """Write a bundle for `spec` and return its folder; `split`: one camera, pictures seen before."""
     folder.mkdir(parents=True, exist_ok=True)
     onnx.save(tick_graph(spec), folder / TICK)
+    if split:
+        camera = spec.cameras[0]
+        onnx.save(_parse(FRAME_GRAPH, H=camera.height, W=camera.width, F=FEATURES), folder / FRAME)
+        onnx.save(tick_graph(spec, _act_text()), folder / ACT)
     onnx.save(_parse(TEXT_GRAPH, L=TEXT_LENGTH, F=FEATURES, buckets=TEXT_BUCKETS), folder / INSTRUCTION)
-    write_bundle_manifest(folder, Manifest(name=name, spec=spec, ring=(spec.history, 1, 1), features=FEATURES))
+    ring = (spec.history, 1, 1)
+    write_bundle_manifest(folder, Manifest(name=name, spec=spec, ring=ring, features=FEATURES, picture=int(split)))
     return folder
 
 
-def tick_graph(spec: Spec) -> onnx.ModelProto:
+def _act_text() -> str:
+    """`TICK_GRAPH` from the brightness on."""
+    head, body = TICK_GRAPH.split("    pixels")
+    cube = "    cube = Reshape (tokens_0, cube_shape)\n"
+    return head.replace("uint8[{C},{H},{W},3] frames", "float[1,1] tokens_0") + cube + body.split("cube_shape)\n")[1]
+
+
+def tick_graph(spec: Spec, text: str = TICK_GRAPH) -> onnx.ModelProto:
     camera, widest = spec.cameras[0], max(d.bins for d in spec.dimensions)
     sizes = {"C": len(spec.cameras), "H": camera.height, "W": camera.width, "S": len(spec.state_names)}
-    model = _parse(TICK_GRAPH, **sizes, T=spec.history, D=len(spec.dimensions), B=widest, F=FEATURES)
+    model = _parse(text, **sizes, T=spec.history, D=len(spec.dimensions), B=widest, F=FEATURES)
     constants = {"grid": _grid(spec, widest), "present": _present(spec, widest), "table": _table(spec, widest)}
     constants["cube_shape"] = np.array([1, 1, 1], np.int64)
     model.graph.initializer.extend(numpy_helper.from_array(array, key) for key, array in constants.items())

@@ -18,7 +18,7 @@ import numpy as np
 from qtx_ros.data import messages
 from qtx_ros.data.stream import Entry, Stream, age, age_problem, clock_problem, moment, read_frame, read_state
 from qtx_ros.errors import QtxError
-from qtx_ros.spec import Spec
+from qtx_ros.spec import Camera, Spec
 
 KEEP_FRAMES_NS = 500_000_000  # images older than this are forgotten, or older than two ticks
 KEEP_NS = 10_000_000_000  # everything else
@@ -104,6 +104,16 @@ class Aligner:
             received_ns={topic: entry.received for topic, entry in heard.items()},
             problems=tuple(problems),
         )
+
+    def picture(self, camera: Camera) -> np.ndarray | None:
+        """The newest frame of a camera, uint8 [H, W, 3], decoded now and not at the tick; the tick's observation holds
+        this very array. None where there is none or it does not fit, which the tick will say."""
+        with self._lock:
+            entry = self._streams[camera.topic].last(self._newest)
+        try:
+            return None if entry is None else read_frame(camera, entry, self._sizes)
+        except QtxError:
+            return None
 
     def _frames(self, chosen: Mapping[str, Entry | None], problems: list[str]) -> dict[str, np.ndarray]:
         """Every camera's frame; adds a sentence for an image that does not fit."""

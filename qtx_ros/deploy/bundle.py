@@ -220,10 +220,10 @@ def _check(manifest: Manifest, where: str) -> None:
         raise QtxError(f"{where}: ring holds {manifest.ring[0]} frames, its spec has history {manifest.spec.history}")
     if min(*manifest.ring, manifest.features) < 1:
         raise QtxError(f"{where}: ring {list(manifest.ring)} and features {manifest.features} must be at least 1")
-    if not 0 <= manifest.picture * len(manifest.spec.cameras) < manifest.ring[1]:
+    if not 0 <= manifest.picture * len(manifest.spec.cameras) <= manifest.ring[1]:
         raise QtxError(
-            f"{where}: {len(manifest.spec.cameras)} pictures of {manifest.picture} tokens and a state do not fit the "
-            f"{manifest.ring[1]} tokens a frame has in the ring"
+            f"{where}: {len(manifest.spec.cameras)} pictures of {manifest.picture} tokens do not fit the "
+            f"{manifest.ring[1]} tokens that a frame has in the ring"
         )
     sizes = {(camera.height, camera.width) for camera in manifest.spec.cameras}
     if len(sizes) > 1:

@@ -13,6 +13,14 @@ from qtx_ros.deploy.session import Buffer, Session, bind
 Seen = tuple[np.ndarray, np.ndarray]  # a frame, its tokens
 
 
+def last_before(tick_ns: int, now_ns: int, before_ns: int) -> bool:
+    """Whether the frame of now may be the last one before a tick, the camera's frame before it being of `before_ns`.
+
+    False if another one is due well before the tick: encoding this one would be for nothing. A late one costs little.
+    """
+    return now_ns + 3 * (now_ns - before_ns) // 2 >= tick_ns
+
+
 class Sight:
     """`frame.onnx`, and the tokens of the last two frames of each camera: a tick may belong to the one before the last.
 

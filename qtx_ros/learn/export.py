@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from qtx_ros import config as configs
-from qtx_ros.deploy.bundle import INSTRUCTION, MODEL_CARD, TICK, Manifest, write_bundle_manifest
+from qtx_ros.deploy.bundle import ACT, FRAME, INSTRUCTION, MODEL_CARD, TICK, Manifest, write_bundle_manifest
 from qtx_ros.errors import QtxError
 from qtx_ros.learn import checkpoint
 from qtx_ros.learn.card import model_card
@@ -22,6 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="BUNDLE", help="folder of the bundle")
     parser.add_argument("--name", help="of the bundle (default: the folder's name)")
     parser.add_argument("--guidance", type=float, help="instead of the configuration's model.guidance")
+    parser.add_argument("--split", action=argparse.BooleanOptionalAction, default=None,
+                        help="add graphs that encode a picture when it arrives (default: if robot has tick: timer)")
     parser.add_argument("--metrics", type=Path, metavar="FILE", help="JSON of `qtx evaluate --json`, kept inside")
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="commands that led here, for the model card")
 
@@ -29,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     metrics = configs.read(args.metrics) if args.metrics else {}
     recipe = _read(args.recipe) if args.recipe else ""
-    manifest = export(args.run, args.output, args.name, metrics, recipe, args.guidance)
+    manifest = export(args.run, args.output, args.name, metrics, recipe, args.guidance, args.split)
     size = sum(entry["bytes"] for entry in manifest.files.values())
     parity = manifest.training["parity"]
     print(f"{parity['observations']} random observations give identical bins in torch and ONNX Runtime "
@@ -45,8 +47,12 @@ def export(
     metrics: dict | None = None,
     recipe: str = "",
     guidance: float | None = None,
+    split: bool | None = None,
 ) -> Manifest:
-    """Write the bundle of a run; QtxError, and no bundle, unless torch and ONNX Runtime choose identical bins."""
+    """Write the bundle of a run; QtxError, and no bundle, unless torch and ONNX Runtime choose identical bins.
+
+    `split` adds the graphs that encode a picture when it arrives; None: where the robot ticks by timer.
+    """
     run, output = _guided(checkpoint.open_run(run_folder), guidance), Path(output)
     if output.exists() and any(output.iterdir()) and not (output / "manifest.json").exists():
         raise QtxError(f"{output} holds something else than a bundle: choose another folder")
@@ -55,7 +61,7 @@ def export(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        write_graphs(model, run.spec, partial)
+        write_graphs(model, run.spec, partial, run.spec.tick == "timer" if split is None else split)
         manifest = _manifest(run, model, progress, partial, name or output.name, metrics or {})
         manifest = write_bundle_manifest(partial, manifest)
         (partial / MODEL_CARD).write_text(model_card(manifest, recipe), encoding="utf-8")
@@ -84,10 +90,13 @@ def load_model(run: checkpoint.Run):
     return inference(model).eval(), progress
 
 
-def write_graphs(model, spec, folder: Path) -> None:
-    """Write `tick.onnx` and `instruction.onnx`."""
+def write_graphs(model, spec, folder: Path, split: bool = False) -> None:
+    """Write `tick.onnx` and `instruction.onnx`; with `split` also `frame.onnx` and `act.onnx`."""
     from qtx_ros.learn import graphs
 
+    if split:
+        graphs.write_onnx(graphs.FrameGraph(model), graphs.frame_example(model, spec), folder / FRAME)
+        graphs.write_onnx(graphs.ActGraph(model, spec), graphs.act_example(model, spec), folder / ACT)
     graphs.write_onnx(graphs.TickGraph(model, spec), graphs.tick_example(model, spec), folder / TICK)
     graphs.write_onnx(graphs.InstructionGraph(model), graphs.instruction_example(), folder / INSTRUCTION)
 
@@ -116,10 +125,14 @@ def export_steps(run_folder: str | Path, folder: str | Path) -> tuple[Path, list
 
 
 def _manifest(run: checkpoint.Run, model, progress: dict, folder: Path, name: str, metrics: dict) -> Manifest:
+    from qtx_ros.learn.graphs import picture_tokens
     from qtx_ros.learn.parity import compare
 
     parity = compare(model, run.spec, folder, [*run.data["mix"], UNSEEN])
     parity.check()
+    split = (folder / FRAME).exists()
+    if split:
+        compare(model, run.spec, folder, [*run.data["mix"], UNSEEN], split=True).check()
     training = {
         **run.data,
         "seed": run.seed,
@@ -133,6 +146,7 @@ def _manifest(run: checkpoint.Run, model, progress: dict, folder: Path, name: st
         ring=model.ring_shape,
         features=model.feature_size,
         model=configs.dump(run.config.model),
+        picture=picture_tokens(model, run.spec) if split else 0,
         versions=_versions(),
         metrics=metrics,
         training=json.loads(json.dumps(training)),

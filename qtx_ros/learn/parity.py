@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from qtx_ros.deploy.bundle import ACT, FRAME
 from qtx_ros.errors import QtxError
 from qtx_ros.learn.graphs import InstructionGraph, TickGraph
 from qtx_ros.model.policy import QTransformer
@@ -45,16 +46,22 @@ class Parity:
 
 
 def compare(
-    model: QTransformer, spec: Spec, folder: Path, instructions: list[str], seed: int = 0, count: int = OBSERVATIONS
+    model: QTransformer,
+    spec: Spec,
+    folder: Path,
+    instructions: list[str],
+    seed: int = 0,
+    count: int = OBSERVATIONS,
+    split: bool = False,
 ) -> Parity:
     """Run random observations through the network and the graphs in `folder`, until `count` without a tie are compared.
 
     Frames are random bytes, states spread over three standard deviations of the data; episodes of `TICKS` ticks each
     carry their ring on, each with an instruction of the list in turn. A tie has no right answer in float32: it is
-    counted, not compared.
+    counted, not compared. `split`: the graphs that encode pictures first, instead of the one graph; same observations.
     """
     rng = np.random.default_rng(seed)
-    ours, theirs = _Torch(model, spec), _Onnx(folder)
+    ours, theirs = _Torch(model, spec), (_Split if split else _Onnx)(folder)
     different, ties, worst, gaps = 0, 0, 0.0, []
     while len(gaps) < count and ties <= count:
         drawn = len(gaps) + ties
@@ -122,6 +129,21 @@ class _Onnx(_Side):
 
     def run(self, inputs) -> list[np.ndarray]:
         return self._tick.run(list(TickGraph.outputs), dict(zip(TickGraph.inputs, inputs, strict=True)))
+
+
+class _Split(_Onnx):
+    """`frame.onnx` for each camera, then `act.onnx`."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._frame, self._act = session(folder / FRAME), session(folder / ACT)
+
+    def run(self, inputs) -> list[np.ndarray]:
+        frames, *others, features = inputs
+        tokens = [self._frame.run(None, {"frame": frame, "features": features})[0] for frame in frames]
+        given = {f"tokens_{i}": array for i, array in enumerate(tokens)}
+        given |= dict(zip(TickGraph.inputs[1:], (*others, features), strict=True))
+        return self._act.run(list(TickGraph.outputs), given)
 
 
 def session(path: Path):

@@ -8,7 +8,7 @@ from qtx_ros.nodes.policy_node import PolicyNode
 from qtx_ros.nodes.policy_parameters import DESCRIPTIONS, Values
 from qtx_ros.nodes.run import run
 
-THREADS = 4  # the tick, the inputs, the watchdog, and the parameter and lifecycle services
+THREADS = 5  # the tick, the inputs, pictures before the tick, the watchdog, and the parameter and lifecycle services
 
 
 def add_arguments(parser) -> None:

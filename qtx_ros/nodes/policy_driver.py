@@ -16,6 +16,7 @@ from qtx_ros.data.messages import stamp_ns
 from qtx_ros.deploy.health import Health
 from qtx_ros.deploy.pilot import Command, Pilot
 from qtx_ros.deploy.policy import Choice, Policy
+from qtx_ros.deploy.sight import last_before
 from qtx_ros.deploy.stages import Stopwatch
 from qtx_ros.deploy.takeover import HUMAN
 from qtx_ros.deploy.urdf import joint_limits
@@ -43,6 +44,7 @@ class Driver:
         self.lock = threading.RLock()  # one command at a time: the tick's, the watchdog's, or a transition's
         self._controls, self._now, self._explain = controls, now, explain
         self._keep = values.instruction_change == "keep"
+        self._looked: dict[str, int] = {}  # topic → when its last frame arrived [ns]
         self._unfit = ""  # why no URDF's limits leave anything to do
         self._choosing = False  # the network is at work
         # An observation older than this must not move the robot any more.
@@ -91,6 +93,22 @@ class Driver:
         self.aligner.push(topic, now, msg)
         if self._ticker.push(topic, now, stamp_ns(msg)):
             self.tick(now)
+
+    def look(self, topic: str, msg: Any) -> None:
+        """Take a frame of a robot that ticks by timer, and encode it now if it may be the tick's."""
+        self.hear(topic, msg)
+        now, policy = self._now(), self.pilot.policy
+        before, self._looked[topic] = self._looked.get(topic, now), now
+        tick = self.health.last_tick_ns + self.spec.period_ns
+        if not (self.active and policy.sees and last_before(tick, now, before)):
+            return
+        camera = next(c for c in self.spec.cameras if c.topic == topic)
+        frame = self.aligner.picture(camera)
+        try:
+            if frame is not None:
+                policy.see(camera.name, frame)
+        except Exception as error:  # the tick will encode it itself
+            self.outputs.log(f"camera {camera.name!r} was not encoded when it arrived: {error}")
 
     def instruct(self, topic: str, msg: Any) -> None:
         """An instruction begins an episode, also when it repeats the one before, unless the frames are to be kept."""

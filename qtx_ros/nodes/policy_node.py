@@ -34,7 +34,7 @@ class PolicyNode(ros.LifecycleNode):
         self._profiles: dict = {}  # topic → QoS asked for
         self._ticking, self._inputs = ros.MutuallyExclusiveCallbackGroup(), ros.MutuallyExclusiveCallbackGroup()
         self._watching, self._streaming = ros.MutuallyExclusiveCallbackGroup(), ros.MutuallyExclusiveCallbackGroup()
-        self._loading = ros.MutuallyExclusiveCallbackGroup()
+        self._loading, self._seeing = ros.MutuallyExclusiveCallbackGroup(), ros.MutuallyExclusiveCallbackGroup()
         self._connections = Connections(self, self._inputs)
         self._controls = Controls(self, self._watching, self._hold_now, self._fault)
         reload = ros.service("qtx_ros/srv/Reload")
@@ -105,9 +105,10 @@ class PolicyNode(ros.LifecycleNode):
         spec, to = driver.spec, self._connections
         driver.outputs = Outputs(self, spec, driver.health, to, values.plots)
         for camera in spec.cameras:
-            ticks = camera.name == spec.tick
-            group = self._ticking if ticks else self._inputs
-            self._subscribe(camera, driver.frame if ticks else driver.hear, topics.NEWEST, group)
+            take, group = driver.hear, self._inputs
+            if spec.tick in (camera.name, "timer"):
+                take, group = (driver.look, self._seeing) if spec.tick == "timer" else (driver.frame, self._ticking)
+            self._subscribe(camera, take, topics.NEWEST, group)
         for stream in spec.states:
             self._subscribe(stream, driver.hear, topics.RECENT, self._inputs)
         self._subscribe(spec.instruction, driver.instruct, topics.LATCHED, self._inputs)

@@ -54,7 +54,7 @@ def test_bundle_says_where_it_comes_from(bundle):
 
 def test_graphs_hold_their_weights(bundle):
     assert sorted(path.name for path in bundle.iterdir()) == [
-        "README.md", "instruction.onnx", "manifest.json", "tick.onnx"
+        "README.md", "act.onnx", "frame.onnx", "instruction.onnx", "manifest.json", "tick.onnx"
     ]  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def test_another_network_than_the_graphs_is_refused(bundle, run):
 def test_a_refused_export_leaves_the_old_bundle(run, bundle, monkeypatch):
     before = (bundle / "manifest.json").read_bytes()
 
-    def write_another(model, spec, folder):
+    def write_another(model, spec, folder, split):
         for name in ("tick.onnx", "instruction.onnx"):
             shutil.copy(bundle / name, folder / name)
         with torch.no_grad():
@@ -106,7 +106,8 @@ def test_a_folder_with_other_things_is_not_replaced(run, tmp_path):
 def test_every_example_input_is_a_tensor_of_its_own(run):
     opened = checkpoint.open_run(run)
     model, _ = export.load_model(opened)
-    for example in (graphs.tick_example(model, opened.spec), *graphs.step_examples(model)):
+    examples = (graphs.tick_example(model, opened.spec), graphs.act_example(model, opened.spec))
+    for example in (*examples, *graphs.step_examples(model)):
         assert len({tensor.data_ptr() for tensor in example.values() if tensor.numel()}) == len(example)
 
 

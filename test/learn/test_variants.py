@@ -62,7 +62,7 @@ def test_a_variant_keeps_the_contract_of_the_bundle(tmp_path, changes):
     run = trained_run(tmp_path, small_spec(), settings)
     manifest = export.export(run, tmp_path / "bundle")
     assert manifest.training["parity"]["observations"] == 256 and manifest.training["parity"]["different"] == 0
-    assert manifest.model.items() >= changes.items()
+    assert manifest.model.items() >= changes.items() and manifest.picture == (2 if "guidance" in changes else 1)
     card = (tmp_path / "bundle" / "README.md").read_text()
     assert "two critics" in card and ("guidance 2.5" in card) == ("guidance" in changes)
     model, _ = export.load_model(checkpoint.open_run(run))
