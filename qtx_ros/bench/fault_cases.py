@@ -40,7 +40,7 @@ class Terms:
 
     @property
     def silence(self) -> float:
-        """The longest silence on the command topic while the policy lives."""
+        """From the last tick to the hold of the watchdog inside the node."""
         return max(self.camera_age, 2 * self.period) + self.period
 
 
@@ -71,12 +71,12 @@ class Case:
 FRAME = Promise("the same tick: 1 period", lambda t: t.period)
 STATE = Promise("the next tick: 2 periods", lambda t: 2 * t.period)
 SILENT = Promise("max_age or 2 periods, + 1 period", lambda t: t.silence)
-STALE_STATE = Promise("max_age of the joints + 1 period", lambda t: t.state_age + t.period)
+STALE_STATE = Promise("max_age of the joints + 2 periods", lambda t: t.state_age + 2 * t.period)
 FROZEN = Promise("frozen_after + 3 periods", lambda t: t.frozen_after + 3 * t.period)
 CLOCK = Promise("16 frames + 1 period", lambda t: (FEW + 1) * t.period)
 TELEOP = Promise("0.5 s + 2 periods", lambda t: PATIENCE_NS / 1e9 + 2 * t.period)
-WATCHDOG = Promise("patience of the watchdog + 1 period", lambda t: t.patience + t.period)
-NEVER_SILENT = Promise("a command every max_age or 2 periods, + 1 period", lambda t: t.silence)
+WATCHDOG = Promise("patience of the watchdog + 2 periods", lambda t: t.patience + 2 * t.period)
+NEVER_SILENT = Promise("a command every max_age or 2 periods, + 2 periods", lambda t: t.silence + t.period)
 
 
 def _sensor(name: str, fault: str, promise: Promise, reason: str = "", **rest) -> Case:
