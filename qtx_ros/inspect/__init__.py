@@ -71,11 +71,18 @@ def _episode(bag: Bag, mark: Mark, bundle: Bundle, given: Spec | None, args: arg
     decisions = live.read_decisions(bag, spec, mark, args.decisions)
     follower = live.Follower(Policy(fitting, args.device), decisions)
     name = mark.episode or bag.path.name
-    with tqdm(unit="tick", desc=f"inspect {name}", disable=None, leave=False) as bar:
+    total = round(_seconds(bag, mark) * spec.rate)
+    with tqdm(total=total, unit="tick", desc=f"inspect {name}", disable=None, leave=False) as bar:
         heard = _both(bag.messages(spec, mark), follower)
         policy = Policy(fitting, args.device)
         replayed = replay_episode(policy, heard, mark, args.instruction, discount(bundle), bar.update)
     return Inspected(name, str(bag.path), replayed, follower.finish())
+
+
+def _seconds(bag: Bag, mark: Mark) -> float:
+    if mark.start_ns is None or mark.stop_ns is None:
+        return bag.seconds
+    return (mark.stop_ns - mark.start_ns) / 1e9
 
 
 def _both(recorded: Messages, follower: live.Follower) -> Messages:

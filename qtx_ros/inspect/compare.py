@@ -92,11 +92,11 @@ def sentence(replay: Replay, tick: int) -> str:
     """What the policy would have done at a tick, and what was done, in the dimension that differs most."""
     k = int(np.argmax(np.nan_to_num(distances(replay)[tick])))
     name = replay.spec.dimensions[k].name
-    best, was = (float(q[tick, k]) + 0.0 for q in (top(replay.q_all), replay.q_taken))
+    best, was = (round(float(q[tick, k]), 2) + 0.0 for q in (top(replay.q_all), replay.q_taken))
     by = "to" if replay.spec.dimensions[k].mode == "absolute" else "by"
     return (
         f"t = {replay.seconds[tick]:.2f} s: policy would move {name} {by} {replay.values[tick, k]:+.3g}, recorded "
-        f"{replay.taken[tick, k]:+.3g}, margin {replay.margin[tick, k]:.2g}, Q {best:.2f}, of the recorded {was:.2f}"
+        f"{replay.taken[tick, k]:+.3g}, margin {replay.margin[tick, k]:.2g}, Q {best:.2f} against {was:.2f}"
     )
 
 

@@ -15,10 +15,10 @@ from qtx_ros.data.report.style import STYLE
 from qtx_ros.data.report.thumbnails import picture
 from qtx_ros.data.report.words import axis, key, number, section, share, table
 from qtx_ros.deploy.bundle import Manifest
-from qtx_ros.inspect.compare import Inspected, agreement, least, reasons, sentence, worst
+from qtx_ros.inspect.compare import Inspected, agreement, least, sentence, worst
 from qtx_ros.inspect.plots import heat, lines
 from qtx_ros.inspect.replay import Replay
-from qtx_ros.inspect.summary import decisions, live_sentences
+from qtx_ros.inspect.summary import decisions, hold_sentences, live_sentences
 
 PAGE = "inspect.html"
 SHOWN = 20  # episodes with plots, those of least agreement
@@ -151,8 +151,7 @@ def _episode(i: int, episode: Inspected) -> Html:
 
 
 def _said(episode: Inspected) -> Html | None:
-    said = live_sentences(episode)
-    said += [f"{count} ticks: the policy would hold: {why}" for why, count in reasons(episode.replay)[:REASONS]]
+    said = live_sentences(episode) + hold_sentences(episode, REASONS)
     return tag("ul", *(tag("li", line) for line in said), class_="said") if said else None
 
 

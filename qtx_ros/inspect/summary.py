@@ -62,11 +62,16 @@ def _told(episodes: Sequence[Inspected]) -> list[str]:
     for i in least(episodes, TOLD):
         episode = episodes[i]
         told = [sentence(episode.replay, tick) for tick in worst(episode.replay, WORST)]
-        told += [f"{count} ticks: policy would hold: {reason}" for reason, count in reasons(episode.replay)[:REASONS]]
-        told += live_sentences(episode)
+        told += hold_sentences(episode, REASONS) + live_sentences(episode)
         if told:
             lines += [f"\n{episode.name}", *(f"  {line}" for line in told)]
     return lines
+
+
+def hold_sentences(episode: Inspected, most: int) -> list[str]:
+    """Why the policy would have held, at most so many reasons."""
+    counts = reasons(episode.replay)[:most]
+    return [f"{count} {'tick' if count == 1 else 'ticks'}: policy would hold: {reason}" for reason, count in counts]
 
 
 def live_sentences(episode: Inspected) -> list[str]:
