@@ -38,10 +38,11 @@ def recorded(spec, tmp_path_factory):
     return bag, bundle, replayed(bag, bundle)
 
 
-def replayed(bag, bundle, **options):
+def replayed(bag, bundle, interventions=(), **options):
     policy = Policy.load(bundle)
     with open_bag(bag) as opened:
         (mark,) = opened.marks()
+        mark = replace(mark, interventions=interventions)
         return replay(policy, opened.messages(policy.spec, mark), mark, **options)
 
 
@@ -78,6 +79,27 @@ def test_the_return_is_what_the_rewards_after_a_tick_are_worth(recorded):
     bag, bundle, _ = recorded
     found = replayed(bag, bundle, gamma=0.5)
     assert found.returned[-1] == 1 and found.returned[-3] == 0.25
+
+
+def test_where_a_human_drove_is_marked_and_the_policy_is_asked_all_the_same(recorded):
+    bag, bundle, found = recorded
+    first = int(found.tick[0])
+    taken_over = replayed(bag, bundle, interventions=((first + 500_000_000, first + 1_000_000_000),))
+    seconds = taken_over.seconds[taken_over.human]
+    assert len(seconds) and seconds.min() >= 0.5 and seconds.max() < 1.0
+    np.testing.assert_array_equal(taken_over.bins, found.bins)
+
+
+def test_a_bag_without_marks_is_split_and_keeps_the_instruction_said_before(spec, tmp_path, capsys):
+    bag = write_bag(tmp_path, "bag", Script(spec, seconds=3.0))
+    bundle = write_tiny_bundle(tmp_path / "tiny", spec)
+    found = tmp_path / "found.json"
+    more = ["--out", str(tmp_path), "--json", str(found), "--split"]
+    assert main(["inspect", str(bag), "--bundle", str(bundle), *more, "gap:1"]) == 0
+    assert [e["episode"] for e in json.loads(found.read_text())["episodes"]] == ["000"]
+    assert main(["inspect", str(bag), "--bundle", str(bundle), *more, "events"]) == 0
+    (episode,) = json.loads(found.read_text())["episodes"]
+    assert episode["instruction"] == TEXT and episode["compared"] > 10
 
 
 def test_a_policy_agrees_with_itself_and_the_worst_tick_is_where_it_does_not(spec, recorded):
