@@ -24,6 +24,7 @@ Turns = list[tuple[onnxruntime.InferenceSession, onnxruntime.IOBinding]]  # from
 class Network(Protocol):
     """One tick, on some device."""
 
+    device: str  # one of `DEVICES`
     provider: str  # what computes it, in the words of its library
     line: str  # where it runs and why not where it was asked to, for the log
     sight: Sight | None  # where pictures are encoded before the tick, if that is possible
@@ -82,7 +83,7 @@ class _Onnx:
 
     def __init__(self, bundle: Bundle, device: str, threads: int, capture: bool, why: str = "") -> None:
         check_device(device)
-        self._bundle, self._device, self._threads, self._capture = bundle, device, threads, capture
+        self._bundle, self.device, self._threads, self._capture = bundle, device, threads, capture
         self._worker = ThreadPoolExecutor(1, "network") if device != "cpu" else None
         manifest = bundle.manifest
         ports = manifest.tick_inputs() | manifest.tick_outputs() | (manifest.act_inputs() if manifest.picture else {})
@@ -143,7 +144,7 @@ class _Onnx:
     def _session(self, name: str, inputs: Ports, outputs: Ports) -> Session:
         bundle = self._bundle
         return Session(
-            bundle.graphs[name], str(bundle.folder / name), self._device, self._threads, inputs, outputs,
+            bundle.graphs[name], str(bundle.folder / name), self.device, self._threads, inputs, outputs,
             bundle.manifest.precision, self._capture,
         )  # fmt: skip
 
@@ -161,10 +162,10 @@ class _Onnx:
                     self._do(self._run, self._act)
                     self._do(self.sight.run)
         except Exception as error:  # ONNX Runtime's own exceptions share no base class
-            if self._device == "cpu":
+            if self.device == "cpu":
                 raise
-            raise DeviceError(f"device {self._device} does not run it: {one_line(error)}") from None
+            raise DeviceError(f"device {self.device} does not run it: {one_line(error)}") from None
 
     def _describe(self) -> str:
         graphs = " with CUDA graphs" if self._capture else ""
-        return f"{self._device}{graphs} ({self.provider}, ONNX Runtime {onnxruntime.__version__})"
+        return f"{self.device}{graphs} ({self.provider}, ONNX Runtime {onnxruntime.__version__})"

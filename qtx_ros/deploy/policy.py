@@ -59,6 +59,11 @@ class Policy:
         return self._network.provider
 
     @property
+    def device(self) -> str:
+        """Where the tick is computed: one of `network.DEVICES`, never auto."""
+        return self._network.device
+
+    @property
     def device_line(self) -> str:
         """One line for the log: what runs where, and why not where it was asked to."""
         return f"policy {self.manifest.name!r} runs on {self._network.line}"

@@ -9,11 +9,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from qtx_ros import config as configs
-from qtx_ros.deploy.bundle import ACT, FRAME, INSTRUCTION, MODEL_CARD, TICK, Manifest, write_bundle_manifest
+from qtx_ros.deploy.bundle import ACT, FRAME, INSTRUCTION, MODEL_CARD, TICK, WEIGHTS, Manifest, write_bundle_manifest
 from qtx_ros.errors import QtxError
 from qtx_ros.learn import checkpoint
-from qtx_ros.learn.card import model_card
+from qtx_ros.learn.card import model_card, precision_line
+from qtx_ros.learn.precision import Wanted, lower_bundle
 
+FP32 = Wanted("fp32")
 UNSEEN = "do something that nobody asked for"  # an instruction outside the data, for the comparison
 
 
@@ -24,6 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--guidance", type=float, help="instead of the configuration's model.guidance")
     parser.add_argument("--split", action=argparse.BooleanOptionalAction, default=None,
                         help="add graphs that encode a picture when it arrives (default: if robot has tick: timer)")
+    parser.add_argument("--torch", action="store_true", help="add the weights, for devices torch-cuda and torch-cpu")
+    parser.add_argument("--precision", default="fp32", help="fp32, fp16, bf16, int8 (fp32); kept only if it is faster")
+    parser.add_argument("--data", nargs="+", default=(), metavar="SET", help="the run's training sets, for --precision")
+    parser.add_argument("--min-agreement", type=float, default=0.99, help="share of bins that fp32 must confirm (0.99)")
+    parser.add_argument("--device", default="cpu", help="where --precision is timed, as of the policy node (cpu)")
     parser.add_argument("--metrics", type=Path, metavar="FILE", help="JSON of `qtx evaluate --json`, kept inside")
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="commands that led here, for the model card")
 
@@ -31,11 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     metrics = configs.read(args.metrics) if args.metrics else {}
     recipe = _read(args.recipe) if args.recipe else ""
-    manifest = export(args.run, args.output, args.name, metrics, recipe, args.guidance, args.split)
+    wanted = Wanted(args.precision, tuple(args.data), args.device, args.min_agreement)
+    manifest = export(args.run, args.output, args.name, metrics, recipe, args.guidance, args.split, wanted, args.torch)
     size = sum(entry["bytes"] for entry in manifest.files.values())
     parity = manifest.training["parity"]
     print(f"{parity['observations']} random observations give identical bins in torch and ONNX Runtime "
           f"({parity['ties']} ties drawn anew)")  # fmt: skip
+    if "precision" in manifest.training:
+        print(precision_line(manifest.training["precision"]))
     print(f"{manifest.name}: {size / 1e6:.1f} MB → {args.output}")
     return 0
 
@@ -48,10 +58,14 @@ def export(
     recipe: str = "",
     guidance: float | None = None,
     split: bool | None = None,
+    wanted: Wanted = FP32,
+    weights: bool = False,
 ) -> Manifest:
     """Write the bundle of a run; QtxError, and no bundle, unless torch and ONNX Runtime choose identical bins.
 
     `split` adds the graphs that encode a picture when it arrives; None: where the robot ticks by timer.
+    `wanted`: another precision, refused if it is slower than float32 or agrees too little with it. `weights`: for
+    machines that run the tick in PyTorch.
     """
     run, output = _guided(checkpoint.open_run(run_folder), guidance), Path(output)
     if output.exists() and any(output.iterdir()) and not (output / "manifest.json").exists():
@@ -62,7 +76,11 @@ def export(
     partial.mkdir(parents=True)
     try:
         write_graphs(model, run.spec, partial, run.spec.tick == "timer" if split is None else split)
+        if weights:
+            write_weights(model, partial)
         manifest = _manifest(run, model, progress, partial, name or output.name, metrics or {})
+        if wanted.precision != "fp32":
+            manifest = lower_bundle(partial, manifest, _data_of(run, wanted), wanted)
         manifest = write_bundle_manifest(partial, manifest)
         (partial / MODEL_CARD).write_text(model_card(manifest, recipe), encoding="utf-8")
         shutil.rmtree(output, ignore_errors=True)
@@ -70,6 +88,18 @@ def export(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return manifest
+
+
+def _data_of(run: checkpoint.Run, wanted: Wanted):
+    """The training set of a run; QtxError if it is another one."""
+    from qtx_ros.learn import train
+
+    dataset = train.open_dataset(list(wanted.data), run.config)
+    digest = train.describe(dataset, list(wanted.data))["digest"]
+    if digest != run.data["digest"]:
+        was = run.data["digest"]
+        raise QtxError(f"{run.folder} was trained on data with digest {was[:12]}, --data has {digest[:12]}")
+    return dataset
 
 
 def _guided(run: checkpoint.Run, guidance: float | None) -> checkpoint.Run:
@@ -99,6 +129,15 @@ def write_graphs(model, spec, folder: Path, split: bool = False) -> None:
         graphs.write_onnx(graphs.ActGraph(model, spec), graphs.act_example(model, spec), folder / ACT)
     graphs.write_onnx(graphs.TickGraph(model, spec), graphs.tick_example(model, spec), folder / TICK)
     graphs.write_onnx(graphs.InstructionGraph(model), graphs.instruction_example(), folder / INSTRUCTION)
+
+
+def write_weights(model, folder: Path) -> None:
+    """Write `weights.safetensors`."""
+    import safetensors.torch
+
+    network = model if model.conditions == 1 else model.model
+    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    (folder / WEIGHTS).write_bytes(safetensors.torch.save(tensors))
 
 
 def export_steps(run_folder: str | Path, folder: str | Path) -> tuple[Path, list[Path]]:
