@@ -19,6 +19,7 @@ EXACT = 3e-4  # [rad] a hold repeats a measured position; the grid of times it i
 NEAR = 0.05  # [rad] so far one joint swings between two ticks
 REACH = 0.18  # [rad] a motion leads no further from the joint it names than its largest bin, and the arm's own swing
 BEFORE = 0.6  # [s] a held position was measured no longer ago
+WAIT = 7.0  # [s] for a hold, beyond what was promised
 AGAIN = 30.0  # [s] until the policy must drive again, starting a process included
 
 
@@ -74,17 +75,36 @@ def within_reach(command: Heard) -> bool:
 
 
 def _wait_for_hold(rig: Rig, case: Case, began: int) -> int | None:
-    """When the first hold came [ns]; None for a fault that is driven through."""
+    """When the hold for the expected reason began [ns], else any hold; None for a fault that is driven through."""
     if case.expected != HOLDS:
         return None
-    end = time.monotonic() + case.promise.seconds(Terms.of(rig.spec)) + 5.0
+    end = time.monotonic() + case.promise.seconds(Terms.of(rig.spec)) + WAIT
     while time.monotonic() < end:
-        commands = _since(rig.ears.commands, began)
-        for command, hold in zip(commands, holds(commands), strict=True):
-            if hold:
-                return command.at_ns
+        told = began if case.silent else _told(rig, case, began)
+        if told is not None and (start := _start_of_hold(rig, began, told)) is not None:
+            return start
         time.sleep(0.01)
-    raise QtxError(f"{case.name}: no hold was commanded within {end - began / 1e9:.1f} s")
+    start = _start_of_hold(rig, began, began)
+    if start is None:
+        raise QtxError(f"no hold was commanded within {end - began / 1e9:.1f} s")
+    return start
+
+
+def _told(rig: Rig, case: Case, began: int) -> int | None:
+    """When a decision first gave the expected reason [ns]."""
+    decisions = _since(rig.ears.decisions, began)
+    return next((d.at_ns for d in decisions if d.hold and re.search(case.reason, d.reason)), None)
+
+
+def _start_of_hold(rig: Rig, began: int, told: int) -> int | None:
+    """When the holding began that is under way at a moment, or the first after it [ns]."""
+    commands, start = _since(rig.ears.commands, began), None
+    for command, hold in zip(commands, holds(commands), strict=True):
+        if hold and start is None:
+            start = command.at_ns
+        elif not hold and command.at_ns < told:
+            start = None
+    return start
 
 
 def _wait_for_motion(rig: Rig, ended: int) -> int:
