@@ -49,7 +49,11 @@ def main(args: argparse.Namespace) -> int:
     if args.offline:
         from qtx_ros.nodes.offline_collector import OfflineCollector
 
-        kept = collect(OfflineCollector(spec, args.offline), *plan)
+        collector = OfflineCollector(spec, args.offline)
+        try:
+            kept = collect(collector, *plan)
+        finally:
+            collector.close()
     else:
         kept = _collect_live(spec, plan, not args.no_record, args.timeout, args.ros_args)
     for task, outcomes in kept.items():

@@ -48,6 +48,10 @@ class OfflineCollector:
             )
         }
 
+    def close(self) -> None:
+        """Free what OpenGL gave."""
+        self._world.close()
+
     def episode(self, task: str, mix: str, seed: int, horizon: int, keep_all: bool) -> Outcome:
         """One episode: reset, guide the hand where the mix says so, record, drive, label."""
         world = self._world

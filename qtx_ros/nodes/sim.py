@@ -36,7 +36,7 @@ def main(args: argparse.Namespace) -> int:
     def make(context: ros.Context) -> SimNode:
         return SimNode(args.robot, args.task, args.seed, args.speed, args.image_size, context=context)
 
-    return run(args.ros_args, make)
+    return run(args.ros_args, make, finish=SimNode.finish)
 
 
 class SimNode(ros.Node):
@@ -69,6 +69,10 @@ class SimNode(ros.Node):
         self.get_logger().info(f"ready: {world.task.instruction!r}, seed {world.seed}, speed {self._speed:g}")
 
     # --- parameters and topics ---------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Free what OpenGL gave, in the thread that took it: at the interpreter's end it is too late."""
+        self._world.close()
 
     def _declare(self, robot: str, task: str, seed: int, speed: float, image_size: int) -> None:
         def describe(text, **bounds):
