@@ -16,7 +16,8 @@ from typing import IO
 from qtx_ros.bags import lock, sources
 from qtx_ros.bags.labels import LABELS_FILE, Label, add_label, read_labels
 from qtx_ros.bags.recovered import Recovered, table
-from qtx_ros.bags.recovery import TEMPORARY, recover, sync_folder
+from qtx_ros.bags.recovery import TEMPORARY, recover
+from qtx_ros.bags.writer import sync_folder
 from qtx_ros.errors import QtxError
 
 __all__ = ["Recovered", "recover", "salvage"]

@@ -20,6 +20,7 @@ from qtx_ros.bags.scan import Scan
 from qtx_ros.bags.sources import Source
 from qtx_ros.bags.target import Target
 from qtx_ros.bags.unzip import unzip_file
+from qtx_ros.bags.writer import sync_folder
 from qtx_ros.errors import QtxError
 
 Progress = Callable[[int, int], None]  # bytes done, bytes in all
@@ -200,12 +201,3 @@ def _decompressed(file: Path, scratch: Path) -> tuple[Path, str]:
         return unzip_file(file, scratch), ""
     except QtxError as error:
         return scratch / file.name.removesuffix(sources.COMPRESSED), f"the file does not decompress to its end: {error}"
-
-
-def sync_folder(folder: Path) -> None:
-    """Force the names in a folder to disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -99,9 +99,9 @@ class BagWriter:
         self._finish_file()
         metadata = describe(self._topics.values(), self.counts, self._finished)
         _write_file(self.hidden / "metadata.yaml", as_yaml({"rosbag2_bagfile_information": metadata}))
-        _sync_folder(self.hidden)
+        sync_folder(self.hidden)
         os.replace(self.hidden, self.path)
-        _sync_folder(self.path.parent)
+        sync_folder(self.path.parent)
         (self.path / lock.LOCK_FILE).unlink(missing_ok=True)  # not before: a hidden folder without it looks abandoned
         self._lock.close()
         return self.path
@@ -162,7 +162,7 @@ def _write_file(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Force the names in a folder to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

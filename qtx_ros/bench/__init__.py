@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
+import argparse
+
+from qtx_ros.sub_verbs import add_names, run_named
 
 BENCHMARKS = {
     "tick": "one policy tick: torch eager, ONNX step by step, ONNX in one graph",
@@ -20,13 +22,10 @@ BENCHMARKS = {
 }
 
 
-def add_arguments(parser) -> None:
-    names = parser.add_subparsers(dest="benchmark", metavar="NAME", required=True)
-    for name, text in BENCHMARKS.items():
-        sub = names.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        importlib.import_module(f"qtx_ros.bench.{name}").add_arguments(sub)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_names(parser, __name__, BENCHMARKS)
 
 
-def main(arguments) -> int:
+def main(arguments: argparse.Namespace) -> int:
     """Run one benchmark; its exit status."""
-    return importlib.import_module(f"qtx_ros.bench.{arguments.benchmark}").main(arguments)
+    return run_named(arguments, __name__)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
+import argparse
+
+from qtx_ros.sub_verbs import add_names, run_named
 
 TOOLS = {
     "info": "what a training set holds",
@@ -16,13 +18,10 @@ TOOLS = {
 }
 
 
-def add_arguments(parser) -> None:
-    names = parser.add_subparsers(dest="tool", metavar="NAME", required=True)
-    for name, text in TOOLS.items():
-        sub = names.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        importlib.import_module(f"qtx_ros.data.tools.{name}").add_arguments(sub)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_names(parser, __name__, TOOLS)
 
 
-def main(arguments) -> int:
+def main(arguments: argparse.Namespace) -> int:
     """Run one tool; its exit status."""
-    return importlib.import_module(f"qtx_ros.data.tools.{arguments.tool}").main(arguments)
+    return run_named(arguments, __name__)
