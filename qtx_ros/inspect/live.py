@@ -7,7 +7,6 @@ recorded Q-values.
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,11 +17,11 @@ import numpy as np
 from qtx_ros.bags.marks import Mark
 from qtx_ros.bags.reader import Bag
 from qtx_ros.data import messages
-from qtx_ros.data.stream import Entry, read_frame
+from qtx_ros.data.stream import Entry, read_frame, read_state
 from qtx_ros.deploy.policy import Policy
 from qtx_ros.deploy.takeover import HUMAN
 from qtx_ros.errors import QtxError
-from qtx_ros.spec import EventStream, Spec
+from qtx_ros.spec import Camera, EventStream, Spec, StateStream
 
 TYPE, TOPIC = "qtx_ros/msg/Decision", "policy/decision"
 WAIT_NS = 1_000_000_000  # a recorder may receive a message this much later than the policy did
@@ -30,6 +29,7 @@ KEEP_NS = 3_000_000_000
 SLACK_NS = 50_000_000  # clocks of sensors are not exact
 SAME_Q = 1e-5  # Q-values of the same inputs differ by less, on any processor
 MOST_TRIES = 64  # combinations of messages that may have been the newest ones
+Inputs = tuple[dict[str, np.ndarray], np.ndarray]  # frames by camera, uint8 [H, W, 3]; state float64 [S]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ class Follower:
     def __init__(self, policy: Policy, decisions: Sequence[Decision]) -> None:
         self._spec, self._memory = policy.spec, Memory(policy)
         self._decisions, self._todo = decisions, deque(decisions)
-        self._lacking = 0  # how many choices to come still remember a frame that the bag lacks
+        # How many choices to come may remember a frame that the bag lacks: at first those from before the episode.
+        self._lacking = self._spec.history - 1
         self._counts = {"equal": 0, "unknown": 0}
         self._differing: list[tuple[int, str]] = []
         inputs = (*self._spec.cameras, *self._spec.states)
@@ -125,7 +126,7 @@ class Follower:
                 self._compare(decision)
 
     def _compare(self, decision: Decision) -> None:
-        inputs = list(itertools.islice(self._inputs(decision), MOST_TRIES))
+        inputs = list(self._inputs(decision))
         if not inputs:
             self._counts["unknown"] += 1
             self._lacking = self._spec.history - 1
@@ -141,78 +142,92 @@ class Follower:
 
     # --- what may have been the inputs -------------------------------------------------------------------------
 
-    def _inputs(self, decision: Decision) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+    def _inputs(self, decision: Decision) -> Iterator[Inputs]:
         """Frames and state that the policy may have had, the likeliest first; none if the bag lacks the frame."""
-        cameras = [self._images(camera.topic, decision) for camera in self._spec.cameras]
-        if not any(found for found, _ in cameras):
-            return
-        states = [self._states(stream, decision) for stream in self._spec.states]
-        for entries in itertools.product(*(entries for _, entries in cameras)):
-            pairs = zip(self._spec.cameras, entries, strict=True)
+        cameras, states = self._spec.cameras, self._spec.states
+        recent = [self._recent(stream, decision) for stream in (*cameras, *states)]
+        if decision.stamp_ns:
+            named = [[e for e in entries if e.stamp == decision.stamp_ns] for entries in recent[: len(cameras)]]
+            if not any(named):
+                return
+            recent[: len(cameras)] = [found or entries for found, entries in zip(named, recent, strict=False)]
+        for rank in likeliest([len(entries) for entries in recent]):
+            chosen = [entries[i] for i, entries in zip(rank, recent, strict=True)]
+            pairs = zip(cameras, chosen, strict=False)
             frames = {camera.name: read_frame(camera, entry, {}) for camera, entry in pairs}
-            for values in itertools.product(*states):
-                yield frames, np.concatenate([*values, np.empty(0)])
+            values = [read_state(s, entry, []) for s, entry in zip(states, chosen[len(cameras) :], strict=True)]
+            state = np.concatenate([*values, np.empty(0)])
+            if np.isfinite(state).all():  # with any other the policy would have held
+                yield frames, state
 
-    def _images(self, topic: str, decision: Decision) -> tuple[bool, list[Entry]]:
-        """Whether the decision's frame is this camera's, and the frames that may have been its newest."""
-        entries = list(self._heard[topic])
-        named = [entry for entry in entries if decision.stamp_ns and entry.stamp == decision.stamp_ns]
-        if named:
-            return True, named[-1:]
-        nearest = sorted(entries, key=lambda entry: abs(entry.received - decision.tick_ns))[:3]
-        return not decision.stamp_ns, sorted(nearest, key=lambda entry: entry.received > decision.tick_ns)
-
-    def _states(self, stream: Any, decision: Decision) -> list[np.ndarray]:
+    def _recent(self, stream: Camera | StateStream, decision: Decision) -> list[Entry]:
+        """The messages that may have been a stream's newest at the decision's tick, the likeliest first."""
         oldest = decision.tick_ns - round(stream.max_age * 1e9) - SLACK_NS
         found = []
         for entry in reversed(self._heard[stream.topic]):
             taken = entry.received if entry.stamp is None else entry.stamp
             if oldest <= taken <= decision.tick_ns + SLACK_NS:
-                found.append((taken > decision.tick_ns, messages.state(stream, entry.msg)))
-        return [values for _, values in sorted(found, key=lambda item: item[0])]
+                found.append((taken > decision.tick_ns, entry))
+        return [entry for _, entry in sorted(found, key=lambda item: item[0])]
 
 
 class Memory:
-    """The frames that a policy remembers, so that one and the same decision can be tried with several inputs."""
+    """What a policy remembers while it makes decisions once more: for each frame the inputs it may have come with."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._seen: deque[tuple[dict[str, np.ndarray], np.ndarray]] = deque(maxlen=policy.spec.history - 1)
+        self._seen: deque[list[Inputs]] = deque(maxlen=policy.spec.history - 1)
 
     def forget(self) -> None:
         """The policy held: it begins anew."""
         self._seen.clear()
 
-    def recall(self, decision: Decision, inputs: Sequence[tuple[dict, np.ndarray]]) -> tuple[tuple[int, ...], float]:
+    def recall(self, decision: Decision, inputs: list[Inputs]) -> tuple[tuple[int, ...], float]:
         """Bins of the inputs that come closest to the decision's Q-values, and how far off these are. Remembers them.
 
-        Tried with the frames remembered, and without: an episode may begin without a hold.
+        Tried with all that is remembered first, then with less: an episode may begin without a hold. Where no inputs
+        give the decision's bins, all of them stay possible.
         """
         self._policy.instruct(decision.instruction)
-        best = None
-        for seen in ([list(self._seen), []] if self._seen else [[]]):
-            for frames, state in inputs:
-                bins, off = self._try(seen, frames, state, decision)
-                if best is None or off < best[0]:
-                    best = (off, bins, seen, (frames, state))
-                if off < SAME_Q:
-                    break
-            if best[0] < SAME_Q:
+        best: tuple[float, tuple[int, ...], list[Inputs]] | None = None
+        for tried in self._possible(inputs):
+            bins, off = self._try(tried, decision)
+            if best is None or off < best[0]:
+                best = off, bins, tried
+            if off < SAME_Q:
                 break
-        off, bins, seen, used = best
-        self._seen.clear()
-        self._seen.extend([*seen, used])
+        off, bins, tried = best
+        if bins == decision.bins:
+            self._seen.clear()
+            self._seen.extend([one] for one in tried)
+        else:
+            self._seen.append(inputs)
         return bins, off
 
-    def _try(self, seen: list, frames: dict, state: np.ndarray, decision: Decision) -> tuple[tuple[int, ...], float]:
+    def _possible(self, inputs: list[Inputs]) -> Iterator[list[Inputs]]:
+        """What the policy may have seen since it began, up to now; the likeliest first."""
+        seen = [*self._seen, inputs]
+        for start in range(len(seen)):
+            for rank in likeliest([len(options) for options in seen[start:]]):
+                yield [options[i] for i, options in zip(rank, seen[start:], strict=True)]
+
+    def _try(self, tried: list[Inputs], decision: Decision) -> tuple[tuple[int, ...], float]:
         self._policy.reset()
-        for before in seen:
-            self._policy.act(*before)
-        choice = self._policy.act(frames, state)
+        choice = [self._policy.act(*one) for one in tried][-1]
         rows = zip(self._policy.spec.dimensions, choice.q_all, strict=True)
         q_all = np.concatenate([row[: dimension.bins] for dimension, row in rows])
         same = q_all.shape == decision.q_all.shape
         return tuple(choice.bins.tolist()), float(np.abs(q_all - decision.q_all).max()) if same else float("inf")
+
+
+def likeliest(counts: Sequence[int]) -> list[tuple[int, ...]]:
+    """Choices of one of `counts[i]` options for each i, each list of options with the likeliest first: those that
+    choose early ones first, `MOST_TRIES` at most."""
+    few = [range(min(count, MOST_TRIES)) for count in counts]
+    near: list[tuple[int, ...]] = [()]
+    for options in few:  # what is not among the first so far is not among them later
+        near = sorted(((*rank, i) for rank in near for i in options), key=sum)[:MOST_TRIES]
+    return near
 
 
 def _difference(spec: Spec, bins: tuple[int, ...], live: tuple[int, ...], off: float) -> str:

@@ -14,7 +14,7 @@ from qtx_ros.data.convert import Options, convert
 from qtx_ros.data.dataset import Dataset
 from qtx_ros.deploy.policy import Policy
 from qtx_ros.inspect.compare import Inspected, agreement, sentence, worst
-from qtx_ros.inspect.live import Live
+from qtx_ros.inspect.live import Live, likeliest
 from qtx_ros.inspect.page import render
 from qtx_ros.inspect.replay import replay
 from qtx_ros.inspect.steps import walk
@@ -147,6 +147,13 @@ def test_an_episode_in_which_the_policy_would_always_hold_is_told_of(spec, tmp_p
     bundle = write_tiny_bundle(tmp_path / "tiny", spec)
     assert main(["inspect", str(bag), "--bundle", str(bundle), "--out", str(tmp_path)]) == 0
     assert "policy would hold: camera" in capsys.readouterr().out
+
+
+def test_what_may_have_been_the_inputs_is_tried_with_the_newest_messages_first():
+    ranks = likeliest([3, 100, 2])
+    assert ranks[0] == (0, 0, 0) and set(ranks[1:4]) == {(1, 0, 0), (0, 1, 0), (0, 0, 1)}
+    assert len(ranks) == len(set(ranks)) == 64 and sorted(map(sum, ranks)) == list(map(sum, ranks))
+    assert likeliest([2]) == [(0,), (1,)] and likeliest([3, 0]) == []
 
 
 def _manifest(bundle):

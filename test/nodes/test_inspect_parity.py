@@ -78,7 +78,7 @@ def test_every_recorded_decision_comes_out_of_its_bag_bin_for_bin(recorded):
     path, bundle, decisions = recorded
     found = inspected(path, bundle).live
     assert not found.differing, found.differing
-    assert found.choices > 30 and found.equal >= found.choices - 3  # the first may remember frames before the episode
+    assert found.choices > 30 and found.equal >= found.choices - 5  # the first may remember frames before the episode
     assert found.equal + found.unknown == found.choices and found.holds > 10 and found.held
     assert len({tuple(decision.bins) for decision in decisions if not decision.hold}) > 3
 
