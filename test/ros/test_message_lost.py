@@ -17,6 +17,15 @@ RELIABLE = ros.QoSProfile(depth=5)
 Image = ros.message("sensor_msgs/msg/Image")
 
 
+def untold() -> bool:
+    """Whether nobody here could know of a loss: rmw_cyclonedds never raises the event `message_lost`."""
+    if ros.BACKEND == "dds":
+        return False
+    from rclpy.utilities import get_rmw_implementation_identifier as middleware
+
+    return middleware() == "rmw_cyclonedds_cpp"
+
+
 def listen(best_effort: bool) -> None:
     """The receiver: prints how many came and how many were lost."""
     counts = {"came": 0, "lost": 0}
@@ -38,6 +47,7 @@ def listen(best_effort: bool) -> None:
         print(counts["came"], counts["lost"], flush=True)
 
 
+@pytest.mark.skipif(untold(), reason="rclpy on rmw_cyclonedds: Cyclone DDS tells readers nothing of gaps on the wire")
 @pytest.mark.parametrize("qos", [BEST_EFFORT, RELIABLE], ids=["best effort", "reliable"])
 def test_lost_messages_are_counted(qos, spawn, monkeypatch, ros_context, spin_until) -> None:
     monkeypatch.setenv("QTX_ROS_COUNT_LOST", "1")
