@@ -6,7 +6,6 @@ Otherwise there is one sentence, and nothing more is read.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
@@ -28,7 +27,7 @@ from qtx_ros.bags.unzip import ZSTD_MAGIC, unzip_file, unzip_message
 from qtx_ros.errors import QtxError
 from qtx_ros.spec import Spec
 
-__all__ = ["STORAGES", "Bag", "content_hash", "open_bag"]
+__all__ = ["STORAGES", "Bag", "open_bag"]
 
 EVENT_TYPE = "qtx_ros/msg/EpisodeEvent"
 SILENCE_NS = 3600 * 1_000_000_000  # of all topics within one episode: longer ones are several episodes, or damage
@@ -193,19 +192,6 @@ def open_bag(path: str | Path) -> Iterator[Bag]:
         except QtxError as error:
             raise QtxError(f"cannot read the bag {path}: {error}") from None
         yield Bag(path, listing, contents)
-
-
-def content_hash(path: str | Path) -> str:
-    """SHA-256 over all files of a bag, its late labels included."""
-    path = Path(path)
-    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode() + b"\0")
-        with open(file, "rb") as stream:
-            while chunk := stream.read(1 << 20):
-                digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _open(file: Path, listing: Listing, stack: ExitStack) -> Contents:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from qtx_ros.data import messages
-from qtx_ros.data.stream import Entry, Stream, age, age_problem, clock_problem, moment, read_frame, read_state
+from qtx_ros.data.stream import Entry, Stream, age, age_problem, clock_problem, moment, read_frame, read_state, usable
 from qtx_ros.errors import QtxError
 from qtx_ros.spec import Camera, Spec
 
@@ -150,7 +150,7 @@ class Aligner:
         if command is None:
             return None
         values = messages.action(self.spec, command, state)
-        return values if np.isfinite(values).all() else None
+        return values if usable(values) else None
 
     def intervention(self, next_ns: int) -> bool:
         """Whether a human drives in the step that ends at `next_ns`: the last word on it so far."""

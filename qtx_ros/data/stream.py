@@ -17,6 +17,7 @@ from qtx_ros.spec import Camera, EventStream, Spec, StateStream
 
 KEEP_MESSAGES = 4096  # per topic, whatever their age
 OFFSET_SAMPLES = 31  # newest messages whose clock offset counts
+LARGEST = float(np.finfo(np.float32).max)
 OFFSET_NEEDED = 5  # fewer than this say nothing about a clock
 
 
@@ -110,9 +111,14 @@ def read_state(stream: StateStream, entry: Entry | None, problems: list[str]) ->
             problems.append(f"state {error}")
     if entry is None or entry.value is None:
         return np.full(len(stream.names), np.nan)
-    if not np.isfinite(entry.value).all():
+    if not usable(entry.value):
         problems.append(f"state {stream.topic!r} holds NaN or infinity")
     return entry.value
+
+
+def usable(values: np.ndarray) -> bool:
+    """Whether every number is finite, also as float32, which networks and training sets hold."""
+    return bool((np.abs(values) <= LARGEST).all())
 
 
 def read_frame(camera: Camera, entry: Entry, sizes: dict[str, tuple[int, ...]]) -> np.ndarray:

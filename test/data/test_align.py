@@ -129,9 +129,10 @@ def test_a_message_that_does_not_fit_is_a_problem_not_a_crash(aligner):
     assert "16UC1" in aligner.see(70).problems[0]
 
 
-def test_not_a_number_in_the_state_is_a_problem(aligner):
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e39])  # the last is infinite as a float32
+def test_not_a_number_in_the_state_is_a_problem(aligner, number):
     aligner.at(50, "image", image(50))
-    aligner.at(60, "joints", joints(60, a=float("nan")))
+    aligner.at(60, "joints", joints(60, a=number))
     assert aligner.see(70).problems == ("state 'joints' holds NaN or infinity",)
 
 
