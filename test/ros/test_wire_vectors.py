@@ -28,6 +28,7 @@ HASHES = {  # from the type descriptions that rosidl (Jazzy) generates: released
     "qtx_ros/msg/TopicStatus": "1b484076adc92cbcb1968c48e8db19fb7e9be2f8aaee49fc24577fcae7049071",
     "qtx_ros/msg/StepEvent": "fabb64d766886a96022100220e89183b0f15069107c0c640faa2f2a1c704f56c",
     "qtx_ros/srv/LabelEpisode": "740e20e094fcd2efa66e9298ce5dfd7ebbd21d264281815603734a096ee37485",
+    "qtx_ros/srv/Reload": "7a5381f87f743b12235a6de8ae525ecb3c9a2fadd44ebf140ffa389a2f791333",
     "qtx_ros/srv/Reset": "d659082f2a94815ea0565c629a0d820eb22ccbd7606bbeea5ab98a5ce6172570",
     "qtx_ros/srv/StartEpisode": "7dfe10048a81fb8b9edf1e697d2d25965ab95b1f568983efa4b7767feecad007",
     "qtx_ros/srv/StopEpisode": "5f4158d5078915737668ae0d9002f43fbd07535ff52c789ef38eacb95e84f7dc",
