@@ -45,7 +45,7 @@ class Values:
 DESCRIPTIONS = {
     "bundle": "folder of the policy's bundle, or the name of a shipped one (read when configured)",
     "robot": "robot YAML, or the name of a shipped one; empty: the contract in the bundle (read when configured)",
-    "device": "auto, cpu, cuda or tensorrt (read when configured)",
+    "device": "auto, cpu, cuda, tensorrt, torch-cuda or torch-cpu (read when configured)",
     "threads": "threads of ONNX Runtime, 0: it chooses (read when configured)",
     "instruction": "what to do, in words; empty: what the instruction topic says",
     "max_step": "largest step of a command per tick, as a share of the dimension's range high − low",
