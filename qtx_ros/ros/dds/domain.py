@@ -88,7 +88,7 @@ def acquire(domain_id: int) -> int | None:
     """
     with _lock:
         entity, users, port = _domains.get(domain_id, (0, 0, None))
-        if not users:
+        if not entity:
             port = losses.free_port()
             entity = cyclone.library().dds_create_domain(domain_id, configuration(losses.configuration(port)).encode())
             if entity < 0:
@@ -102,10 +102,14 @@ def acquire(domain_id: int) -> int | None:
 
 
 def release(domain_id: int) -> None:
-    """Count one user less; the last one deletes the domain."""
+    """Count one user less; the last one deletes the domain, unless it has a debug monitor.
+
+    Cyclone's monitor thread may run into what the deletion freed (a segmentation fault, seen at the end of recorders).
+    A domain without participants is silent, so it stays for the next user or the end of the process.
+    """
     with _lock:
         entity, users, port = _domains[domain_id]
-        if users > 1:
+        if users > 1 or port is not None:
             _domains[domain_id] = (entity, users - 1, port)
         else:
             del _domains[domain_id]
