@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import rclpy
 import rclpy.executors
@@ -86,8 +88,22 @@ class SingleThreadedExecutor(rclpy.executors.SingleThreadedExecutor):
 class MultiThreadedExecutor(rclpy.executors.MultiThreadedExecutor):
     """rclpy's, which ends in order."""
 
+    def __init__(self, *args, **keywords) -> None:
+        super().__init__(*args, **keywords)
+        _start_threads(self._executor)
+
     spin_once = _orderly(rclpy.executors.MultiThreadedExecutor.spin_once)
     spin_once_until_future_complete = _orderly(rclpy.executors.MultiThreadedExecutor.spin_once_until_future_complete)
+
+
+def _start_threads(pool: ThreadPoolExecutor) -> None:
+    """Start a pool's threads before the first callback does.
+
+    A thread whose start Ctrl-C interrupts is unknown to its pool, and the process waits for it at its end for ever.
+    """
+    together = threading.Barrier(pool._max_workers)
+    for _ in range(pool._max_workers):
+        pool.submit(together.wait, 10.0)
 
 
 _global_executor: Executor | None = None

@@ -26,6 +26,13 @@ print("ended", flush=True)
 """
 
 
+def test_a_signal_in_the_first_callback_ends_the_process(spawn) -> None:
+    callback = "lambda: __import__('os').kill(__import__('os').getpid(), 2)"
+    process = spawn("-c", THREADED.replace('lambda: print("up", flush=True)', callback))
+    output, errors = process.communicate(timeout=60)
+    assert output == "ended\n" and process.returncode == 0, errors
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("script", [[PEER], ["-c", THREADED]], ids=["single", "threads"])
 def test_a_signal_ends_spinning(spawn, script, number) -> None:
