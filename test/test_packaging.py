@@ -2,6 +2,7 @@
 
 import ast
 import re
+import runpy
 import stat
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -154,6 +155,11 @@ def test_every_program_runs_a_verb_that_exists():
     for script in (ROOT / "scripts").iterdir():
         verb = re.search(r'main\(\["(\w+)"', script.read_text())
         assert script.name == "qtx" or verb.group(1) in VERBS
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "scripts").iterdir()), ids=lambda path: path.name)
+def test_a_program_imported_by_its_worker_processes_does_nothing(script):
+    runpy.run_path(str(script), run_name="__mp_main__")  # what multiprocessing's spawn does
 
 
 def test_launch_files_start_programs_that_exist():
