@@ -48,15 +48,21 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("bags")
 
 
+def hears_the_instruction(robot):
+    return any(t.name == "/instruction" and t.messages for status in robot.statuses for t in status.topics)
+
+
 @pytest.fixture
 def recorder(robot, folder):
     """A recorder that hears every topic of the robot."""
     robot.sent.clear()
     robot.data.clear()
     robot.events.clear()
+    robot.statuses.clear()
     process = Process(folder)
     robot.wait(lambda: all(p.get_subscription_count() for p in robot.publishers.values()))
     robot.wait(robot.clients["start"].service_is_ready)
+    robot.wait(lambda: hears_the_instruction(robot))
     yield process
     if process.child.poll() is None:
         process.end()
