@@ -9,6 +9,7 @@ DEADMAN = "the dead-man button"
 DOUBT = "the network is not sure"
 PAUSED = "paused"
 EXPECTED = (NO_INSTRUCTION, HUMAN, DEADMAN, DOUBT, PAUSED)  # reasons to hold that are no fault
+NOT_YET = "has sent nothing yet"  # of an input that never came: waiting for it latches nothing
 DEADMAN_NS = 300_000_000  # silence of the joystick after which its button counts as released
 
 
@@ -33,7 +34,7 @@ class Guard:
 
     def reason(self, fault: str, now_ns: int) -> str:
         """Why the robot must hold: what is latched, and the `fault` of this moment (empty: none)."""
-        if not is_fault(fault):
+        if not is_fault(fault) or all(NOT_YET in part for part in fault.split("; ")):
             self._since = None
         elif self._since is None or now_ns < self._since:
             self._since = now_ns

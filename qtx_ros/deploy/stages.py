@@ -23,8 +23,8 @@ class Stopwatch:
 
 
 def budget(stamp_ns: int, received_ns: int, tick_ns: int, laps: dict[str, int]) -> dict[str, float]:
-    """Milliseconds of each stage: transport from the frame's stamp to its receipt, wait from there to the tick, then the
-    laps. Without a frame there is no transport and no wait.
+    """Milliseconds of each stage: transport from the frame's stamp to its receipt, wait from there to the tick, then
+    the laps. Without a frame there is no transport and no wait.
     """
     spans = {"transport": received_ns - stamp_ns, "wait": tick_ns - received_ns} if stamp_ns and received_ns else {}
     return {stage: span / 1e6 for stage, span in (spans | laps).items()}

@@ -31,6 +31,14 @@ def test_waiting_for_people_is_no_fault(expected):
     assert is_fault(f"{expected}; {FAULT}") and not is_fault(expected)
 
 
+def test_waiting_for_a_camera_that_was_never_there_does_not_latch():
+    guard, waiting = Guard(latch_after=1.0), "camera 'front' has sent nothing yet on 'camera/image_raw'"
+    guard.reason(waiting, 0)
+    assert guard.reason(waiting, 10 * S) == waiting
+    guard.reason(f"{waiting}; {FAULT}", 11 * S)
+    assert "latched" in guard.reason(f"{waiting}; {FAULT}", 13 * S)
+
+
 def test_a_clock_set_back_does_not_latch_early_nor_hide_a_fault_for_ever():
     guard = Guard(latch_after=1.0)
     guard.reason(FAULT, 100 * S)
