@@ -23,7 +23,7 @@ from qtx_ros import ros
 use_domain(0)
 settings.register_profile("qtx", deadline=None)  # no test is timed
 settings.load_profile("qtx")
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so would its children
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it, as would its children
 ROOT = Path(__file__).resolve().parents[1]
 
 
