@@ -36,6 +36,15 @@ def ros_context():
 
 
 @pytest.fixture
+def context():
+    """A context of its own, initialised without arguments and shut down after the test."""
+    context = ros.Context()
+    ros.init(args=[], context=context)
+    yield context
+    ros.try_shutdown(context=context)
+
+
+@pytest.fixture
 def spin_until(ros_context) -> Iterator[Callable]:
     """`spin_until(predicate, *nodes, timeout=30)`: spin the nodes until the predicate holds, or fail."""
     executor = ros.SingleThreadedExecutor()

@@ -24,14 +24,6 @@ GRAPH = {"publish": "publisher", "subscribe": "subscriber", "reply": "service", 
 ONLY_RCLPY = {"reply": "get_type_description"}  # what the embedded backend does not offer
 
 
-@pytest.fixture
-def context():
-    context = ros.Context()
-    ros.init(args=[], context=context)
-    yield context
-    ros.try_shutdown(context=context)
-
-
 def test_the_file_has_the_structure_of_a_policy():
     """As sros2's policy.xsd says, version 0.2.0."""
     assert ROOT.tag == "policy" and ROOT.attrib == {"version": "0.2.0"}

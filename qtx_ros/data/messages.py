@@ -33,6 +33,7 @@ class Translation:
 
 # --- the seam ----------------------------------------------------------------------------------------------------
 
+
 def image(msg: Any, type: str, camera: Camera | None = None) -> np.ndarray:
     """The picture in a message of the given type, uint8 [h, w, 3] RGB. May share memory with the message.
 
@@ -75,6 +76,13 @@ def command_fields(stream: CommandStream, values: np.ndarray, stamp_ns: int, per
     return stream.type, fields(stream, values, int(stamp_ns), int(period_ns))
 
 
+def commanded(spec: Spec, last: np.ndarray, stream: CommandStream, msg: Any) -> np.ndarray:
+    """What a robot was last commanded, float64 [D], after one more message on one of its command topics."""
+    begin, values = spec.dimensions.index(stream.dimensions[0]), np.array(last, np.float64)
+    values[begin : begin + len(stream.dimensions)] = command(stream, msg)
+    return values
+
+
 def stamp_ns(msg: Any) -> int | None:
     """Header stamp [ns]; None if the type has no header or the stamp was left at zero."""
     stamp = getattr(getattr(msg, "header", None), "stamp", None)
@@ -113,6 +121,7 @@ def _check_command(stream: CommandStream, translation: Translation) -> None:
 
 
 # --- actions: commands relative to the measured state ------------------------------------------------------------
+
 
 def action(spec: Spec, command: np.ndarray, state: np.ndarray) -> np.ndarray:
     """Action float64 [D] of an absolute command [D] given at a measured state [S]; delta dimensions subtract it."""
@@ -195,6 +204,7 @@ def _time(ns: int) -> dict:
 
 
 # --- the table ---------------------------------------------------------------------------------------------------
+
 
 def _both(entries: Entries, stamped: bool = False) -> Translation:
     """A type that can be a state and a command."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from qtx_ros.data.align import Observation
-from qtx_ros.data.messages import command, targets
+from qtx_ros.data.messages import commanded, targets
 from qtx_ros.deploy import safety
 from qtx_ros.deploy.confidence import Confidence
 from qtx_ros.deploy.motion import Motion
@@ -119,13 +120,8 @@ class Pilot:
 
     def witness(self, stream: CommandStream, msg: Any) -> None:
         """Remember what somebody else commanded: a hold keeps absolute dimensions there."""
-        try:
-            values = command(stream, msg)
-        except QtxError:  # whoever reads the command will say so
-            return
-        begin = self.spec.dimensions.index(stream.dimensions[0])
-        self._sent = self._sent.copy()
-        self._sent[begin : begin + len(values)] = values
+        with contextlib.suppress(QtxError):  # whoever reads the command will say so
+            self._sent = commanded(self.spec, self._sent, stream, msg)
 
     def decide(self, observation: Observation) -> Command:
         """One whole tick, for callers with a single thread."""

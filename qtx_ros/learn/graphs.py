@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import warnings
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from qtx_ros.learn.quiet import quiet
 from qtx_ros.model.policy import QTransformer
 from qtx_ros.preprocess import TEXT_LENGTH, bin_values
 from qtx_ros.spec import Spec
@@ -204,7 +204,7 @@ def step_examples(model: QTransformer) -> list[Example]:
 
 def write_onnx(graph: nn.Module, example: Example, path: Path) -> None:
     """Export a graph with static shapes to one ONNX file, weights inside."""
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), _quiet():
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             graph.eval(),
@@ -225,17 +225,6 @@ def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
     for part in (*model.graph.input, *model.graph.output):
         del part.metadata_props[:]
     return model
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Without the exporter's remarks; its errors still come through."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)
 
 
 def _names(what: str, blocks: int) -> tuple[str, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from qtx_ros.learn.quiet import quiet
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 
@@ -83,7 +83,7 @@ def _quantise(path: Path, feeds: Iterable[Feed]) -> None:
         def get_next(self) -> Feed | None:
             return next(self._feeds, None)
 
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet():
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
         quantization.quantize_static(
@@ -96,14 +96,3 @@ def _quantise(path: Path, feeds: Iterable[Feed]) -> None:
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
         )
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Without the quantiser's remarks; its errors still come through."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)

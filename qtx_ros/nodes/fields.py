@@ -9,7 +9,7 @@ import numpy as np
 
 from qtx_ros import ros
 from qtx_ros.data.messages import command_fields
-from qtx_ros.spec import CommandStream
+from qtx_ros.spec import CommandStream, Spec
 
 _NESTED = re.compile(r"(?:sequence<)?(\w+)/(\w+)")  # also of arrays: "sequence<pkg/Type>", "pkg/Type[3]"
 
@@ -28,6 +28,18 @@ def command_message(stream: CommandStream, values: np.ndarray, now_ns: int, peri
     """
     stamp = 0 if stream.type == "trajectory_msgs/msg/JointTrajectory" else now_ns
     return build(*command_fields(stream, values, stamp, period_ns))
+
+
+def command_messages(spec: Spec, values: np.ndarray, now_ns: int) -> list[Any | None]:
+    """For each command topic of a robot the message that commands its part of values, float64 [D], within a period;
+    None where one of them is not finite (unknown)."""
+    messages, begin = [], 0
+    for stream in spec.commands:
+        part = values[begin : begin + len(stream.dimensions)]
+        begin += len(stream.dimensions)
+        known = np.isfinite(part).all()
+        messages.append(command_message(stream, part, now_ns, spec.period_ns) if known else None)
+    return messages
 
 
 def _value(kind: str, value: Any) -> Any:

@@ -6,7 +6,7 @@ from qtx_ros import ros
 from qtx_ros.errors import QtxError
 from qtx_ros.nodes.policy_node import PolicyNode
 from qtx_ros.nodes.policy_parameters import DESCRIPTIONS, Values
-from qtx_ros.nodes.run import run
+from qtx_ros.nodes.run import overrides, run
 
 THREADS = 5  # the tick, the inputs, pictures before the tick, the watchdog, and the parameter and lifecycle services
 
@@ -22,12 +22,8 @@ def add_arguments(parser) -> None:
 
 def main(arguments) -> int:
     """Run the node until SIGINT or SIGTERM."""
-    return run(arguments.ros_args, lambda context: _node(_overrides(arguments), context), THREADS, stop=_halt)
-
-
-def _overrides(arguments) -> list[ros.Parameter]:
-    given = {name: getattr(arguments, name, None) for name in vars(Values())}
-    return [ros.Parameter(name, value=value) for name, value in given.items() if value is not None]
+    given = overrides(arguments, vars(Values()))
+    return run(arguments.ros_args, lambda context: _node(given, context), THREADS, stop=_halt)
 
 
 def _node(overrides: list[ros.Parameter], context: ros.Context) -> PolicyNode:

@@ -13,7 +13,7 @@ from qtx_ros.deploy.pilot import Command
 from qtx_ros.deploy.stages import budget
 from qtx_ros.nodes import policy_messages as messages
 from qtx_ros.nodes.connections import Connections
-from qtx_ros.nodes.fields import command_message
+from qtx_ros.nodes.fields import command_messages
 from qtx_ros.nodes.policy_plots import Plots
 from qtx_ros.nodes.policy_topics import COMMAND
 from qtx_ros.spec import Spec
@@ -33,12 +33,9 @@ class Outputs:
 
     def send(self, values: np.ndarray) -> None:
         """Send absolute commands, float64 [D]. A topic with an unknown value (NaN) gets nothing."""
-        begin = 0
-        for stream, publisher in zip(self._spec.commands, self._commands, strict=True):
-            part = values[begin : begin + len(stream.dimensions)]
-            begin += len(stream.dimensions)
-            if np.isfinite(part).all():
-                publisher.publish(command_message(stream, part, self._now(), self._spec.period_ns))
+        for publisher, msg in zip(self._commands, command_messages(self._spec, values, self._now()), strict=True):
+            if msg is not None:
+                publisher.publish(msg)
 
     def tell(self, command: Command, tick_ns: int, observation: Observation | None, laps: dict[str, int]) -> bool:
         """Publish the decision behind a command just sent, and note it; true when a hold began or ended."""

@@ -16,7 +16,7 @@ from qtx_ros.nodes.recorder_episodes import EVENT_TYPE, Episodes
 from qtx_ros.nodes.recorder_parameters import FILE, ParameterDump
 from qtx_ros.nodes.recorder_topics import Heard, Topics
 from qtx_ros.nodes.recorder_watch import Watch
-from qtx_ros.nodes.run import run
+from qtx_ros.nodes.run import overrides, run
 from qtx_ros.spec import Spec
 
 PARAMETERS = {
@@ -45,9 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run the node until SIGINT or SIGTERM; the running episode is closed cleanly."""
     os.environ.setdefault(COUNT_LOST, "1")
-    given = {name: getattr(args, name, None) for name in PARAMETERS}
-    overrides = [ros.Parameter(name, value=value) for name, value in given.items() if value is not None]
-    return run(args.ros_args, lambda context: Recorder(overrides, context=context), finish=Recorder.finish)
+    given = overrides(args, PARAMETERS)
+    return run(args.ros_args, lambda context: Recorder(given, context=context), finish=Recorder.finish)
 
 
 class Recorder(ros.Node):

@@ -9,7 +9,7 @@ import numpy as np
 from qtx_ros import ros
 from qtx_ros.data import messages
 from qtx_ros.errors import QtxError
-from qtx_ros.nodes.fields import command_message
+from qtx_ros.nodes.fields import command_messages
 from qtx_ros.spec import Spec, StateStream
 
 RECENT = ros.QoSProfile(depth=10, reliability=ros.ReliabilityPolicy.BEST_EFFORT)
@@ -49,10 +49,7 @@ class RobotLink:
 
         A topic with a value that is not finite (unknown) gets nothing.
         """
-        first = 0
-        for stream, publisher in zip(self.spec.commands, self._publishers, strict=True):
-            values = command[first : first + len(stream.dimensions)]
-            if np.isfinite(values).all():
-                now = self._node.get_clock().now().nanoseconds
-                publisher.publish(command_message(stream, values, now, self.spec.period_ns))
-            first += len(stream.dimensions)
+        now = self._node.get_clock().now().nanoseconds
+        for publisher, msg in zip(self._publishers, command_messages(self.spec, command, now), strict=True):
+            if msg is not None:
+                publisher.publish(msg)

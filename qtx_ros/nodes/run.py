@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from qtx_ros import ros
@@ -37,6 +38,12 @@ def run(ros_args: Sequence[str], make: Make, threads: int = 1, stop: Hook = _not
     finally:
         ros.try_shutdown(context=context)
     return 0
+
+
+def overrides(arguments: argparse.Namespace, names: Iterable[str]) -> list[ros.Parameter]:
+    """The parameters that a verb's command line gives; what it does not say stays the node's own."""
+    given = {name: getattr(arguments, name, None) for name in names}
+    return [ros.Parameter(name, value=value) for name, value in given.items() if value is not None]
 
 
 def stop_signals() -> queue.SimpleQueue:

@@ -19,7 +19,7 @@ from qtx_ros.deploy.takeover import Takeover
 from qtx_ros.deploy.watch import Watch
 from qtx_ros.errors import QtxError
 from qtx_ros.nodes.robot_link import RobotLink
-from qtx_ros.nodes.run import run
+from qtx_ros.nodes.run import overrides, run
 from qtx_ros.spec import Spec
 
 PARAMETERS = {
@@ -39,9 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the node until SIGINT or SIGTERM."""
-    given = {name: getattr(args, name, None) for name in PARAMETERS}
-    overrides = [ros.Parameter(name, value=value) for name, value in given.items() if value is not None]
-    return run(args.ros_args, lambda context: Watchdog(overrides, context=context), finish=Watchdog.finish)
+    given = overrides(args, PARAMETERS)
+    return run(args.ros_args, lambda context: Watchdog(given, context=context), finish=Watchdog.finish)
 
 
 class Watchdog(ros.Node):
@@ -92,9 +91,8 @@ class Watchdog(ros.Node):
     def _on_command(self, stream, msg) -> None:
         """Remember what the robot was told: absolute dimensions are held there."""
         if self._held is None:
-            begin = self.spec.dimensions.index(stream.dimensions[0])
             try:
-                self._sent[begin : begin + len(stream.dimensions)] = messages.command(stream, msg)
+                self._sent = messages.commanded(self.spec, self._sent, stream, msg)
             except QtxError as error:
                 self.get_logger().warning(str(error), throttle_duration_sec=5.0)
 

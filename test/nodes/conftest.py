@@ -12,14 +12,6 @@ SUCCESS = ros.TransitionCallbackReturn.SUCCESS
 
 
 @pytest.fixture
-def context():
-    context = ros.Context()
-    ros.init(args=[], context=context)
-    yield context
-    ros.try_shutdown(context=context)
-
-
-@pytest.fixture
 def spec():
     return patient(Spec.load("sawyer_sim"))
 

@@ -30,12 +30,18 @@ class Human:
             self._publisher.publish(build(*command_fields(SPEC.commands[0], values, 0, SPEC.period_ns)))
 
 
-def test_while_a_human_drives_the_policy_commands_nothing_and_says_so(driving):
-    _, robot = driving
+def taking_over(robot):
+    """A human who drives, as the policy has noticed; what was commanded before is forgotten."""
     human = Human(robot)
     human.driving = True
     assert wait(lambda: robot.holds() and robot.holds()[-1].reason == "a human drives")
     robot.commands[ARM].clear()
+    return human
+
+
+def test_while_a_human_drives_the_policy_commands_nothing_and_says_so(driving):
+    _, robot = driving
+    human = taking_over(robot)
     assert wait(lambda: len(robot.commands[ARM]) > 20)
     assert all(values[7] == HAND for values in robot.commands[ARM])
     assert wait(lambda: robot.diagnostics[-1].message == "holds: a human drives")
@@ -45,10 +51,7 @@ def test_while_a_human_drives_the_policy_commands_nothing_and_says_so(driving):
 
 def test_a_teleop_that_dies_while_it_drives_leaves_a_commanded_hold(driving):
     node, robot = driving
-    human = Human(robot)
-    human.driving = True
-    assert wait(lambda: robot.holds() and robot.holds()[-1].reason == "a human drives")
-    robot.commands[ARM].clear()
+    human = taking_over(robot)
     assert wait(lambda: len(robot.commands[ARM]) > 3)
     human.mute = True
     assert wait(lambda: "has been silent" in robot.holds()[-1].reason)
