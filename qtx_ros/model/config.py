@@ -1,0 +1,47 @@
+"""Sizes and options of the network: one frozen dataclass, part of a run's configuration and of a bundle's manifest."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from qtx_ros.errors import QtxError
+from qtx_ros.model.maxvit import MaxViTConfig
+
+ENCODERS = ("conv", "maxvit")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of the network; the robot's contract gives the rest."""
+
+    encoder: str = "conv"  # or maxvit, which takes its sizes from `maxvit` and not from channels, grid and cell
+    maxvit: MaxViTConfig = field(default_factory=MaxViTConfig)
+    channels: tuple[int, ...] = (16, 32, 64)  # of the convolutions: a stem of stride 4, then each halves the image
+    grid: int = 2  # an image becomes grid × grid tokens
+    cell: int = 2  # a token sees cell × cell pooled features
+    width: int = 128  # numbers per token
+    heads: int = 4
+    temporal_layers: int = 1
+    decoder_layers: int = 2
+    mlp_factor: int = 2  # hidden units of a transformer MLP, in widths
+    text_width: int = 64  # numbers of the instruction's embedding
+    dueling: bool = False
+    critics: int = 1  # 2: twins; their smaller Q makes targets and decisions
+    guidance: float = 1.0  # of the exported policy: Q without instruction + guidance · what the instruction adds
+
+    def __post_init__(self) -> None:
+        sizes = {name: value for name, value in vars(self).items() if isinstance(value, int)}
+        for name, value in [*sizes.items(), *((f"channels[{i}]", c) for i, c in enumerate(self.channels))]:
+            if value < (0 if name in ("temporal_layers", "dueling") else 1):
+                raise QtxError(f"model: {name} is {value}, expected at least 1")
+        if not self.channels:
+            raise QtxError("model: channels is empty, expected at least one convolution")
+        if self.encoder not in ENCODERS:
+            raise QtxError(f"model: encoder is {self.encoder!r}, expected one of {', '.join(ENCODERS)}")
+        if self.critics > 2:
+            raise QtxError(f"model: critics is {self.critics}, expected 1 or 2")
+        if not (math.isfinite(self.guidance) and self.guidance >= 0):
+            raise QtxError(f"model: guidance is {self.guidance}, expected a number of at least 0")
+        if self.width % self.heads:
+            raise QtxError(f"model: width {self.width} must be a multiple of heads {self.heads}")
