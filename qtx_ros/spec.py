@@ -217,8 +217,8 @@ def _check(spec: Spec) -> None:
         raise QtxError(f"{where}: rate is {spec.rate}, expected a number in (0, 1000] Hz")
     if not 1 <= spec.history <= MOST_HISTORY:
         raise QtxError(f"{where}: history is {spec.history}, expected 1 to {MOST_HISTORY} frames")
-    if not spec.cameras or not spec.commands:
-        raise QtxError(f"{where}: needs at least one camera and one command topic")
+    if not (spec.cameras or spec.state_names) or not spec.commands:
+        raise QtxError(f"{where}: needs at least one camera or state entry and one command topic")
     if spec.tick != "timer" and spec.tick not in [camera.name for camera in spec.cameras]:
         raise QtxError(f"{where}: tick is {spec.tick!r}, expected 'timer' or a camera's name")
     _check_unique(where, "camera names", [camera.name for camera in spec.cameras])

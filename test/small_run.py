@@ -50,8 +50,8 @@ def write_small_set(folder, spec: Spec, episodes: int = 4, length: int = 10, see
             valid=np.ones(length, bool),
             age=np.zeros((length, len(spec.cameras) + len(spec.states))),
         )
-        shape = (length, spec.cameras[0].height, spec.cameras[0].width, 3)
-        frames = {camera.name: rng.integers(0, 256, shape, np.uint8) for camera in spec.cameras}
+        shapes = {camera.name: (length, camera.height, camera.width, 3) for camera in spec.cameras}
+        frames = {name: rng.integers(0, 256, shape, np.uint8) for name, shape in shapes.items()}
         info = {"instruction": instruction, "label": "success" if success else "failure", "source": "test"}
         ends = {"terminated": True, "truncated": False}
         write_episode(folder, f"episode{k}", spec, frames, columns, {**info, **ends}, "raw")

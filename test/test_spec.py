@@ -58,7 +58,7 @@ def test_keys_younger_than_a_training_set_leave_its_digest_alone_until_they_are_
         ({"speed": 3}, "unknown key 'speed'"),
         ({"history": 0}, "history is 0"),
         ({"tick": "rear"}, "tick is 'rear'"),
-        ({"cameras": []}, "at least one camera"),
+        ({"cameras": [], "states": []}, "at least one camera or state entry"),
         ({"cameras": [{"name": "front", "topic": "image", "height": 8}]}, "key 'width' is missing"),
         ({"states": [{"topic": "j", "names": ["a"], "max_speed": 0}]}, "max_speed of 'j' is 0.0, expected more than 0"),
         ({"states": [{"topic": "image", "names": ["a"]}]}, "'image' stand twice"),

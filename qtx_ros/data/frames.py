@@ -34,6 +34,8 @@ class Frames:
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """uint8 [*rows, C, H, W, 3]. A row that stands there several times is decoded once."""
+        if not self._cameras:
+            return np.empty((*rows.shape, *self.shape), np.uint8)
         frames = self._buffers.take((*rows.shape, *self.shape))
         flat, wanted = frames.reshape(-1, *self.shape), rows.reshape(-1).tolist()
         places: dict[int, list[int]] = {}
@@ -99,8 +101,8 @@ class Buffers:
 
 
 def frame_shape(spec: Spec) -> tuple[int, int, int, int]:
-    """[C, H, W, 3] of one step's frames."""
-    sizes = {(camera.height, camera.width) for camera in spec.cameras}
+    """[C, H, W, 3] of one step's frames; [0, 1, 1, 3] of a robot without cameras."""
+    sizes = {(camera.height, camera.width) for camera in spec.cameras} or {(1, 1)}
     if len(sizes) != 1:
         raise QtxError(f"cameras of robot {spec.name!r} have the sizes {sorted(sizes)}, a batch needs them equal")
     return (len(spec.cameras), *sizes.pop(), 3)

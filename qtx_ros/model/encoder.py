@@ -105,6 +105,29 @@ class FrameEncoder(Observer):
         return x.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
 
 
+class StateEncoder(Observer):
+    """A robot without cameras: the state's token is all that a tick has."""
+
+    def __init__(self, state_size: int, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.observe(state_size, width)
+
+    @property
+    def film_sizes(self) -> list[int]:
+        """Channels of the state's token."""
+        return [self.width]
+
+    def tokens(self, cameras: int) -> int:
+        """Tokens per tick."""
+        return 1
+
+    def forward(self, frames: Tensor, state: Tensor, film: Tensor) -> Tensor:
+        """Tokens [B, 1, W]: frames uint8 [B, 0, H, W, 3], state [B, S], FiLM parameters [B, film_size]."""
+        scales, shifts = self.split_film(film)
+        return self.state_token(state, scales[-1], shifts[-1])[:, None]
+
+
 def per_camera(x: Tensor, cameras: int) -> Tensor:
     """[B · C, channels] from [B, channels]."""
     return x if cameras == 1 else x.repeat_interleave(cameras, 0)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from qtx_ros.errors import QtxError
 from qtx_ros.model.config import ModelConfig as ModelConfig  # part of this module's face
 from qtx_ros.model.decoder import ActionDecoder, decode
-from qtx_ros.model.encoder import FrameEncoder, Observer
+from qtx_ros.model.encoder import FrameEncoder, Observer, StateEncoder
 from qtx_ros.model.maxvit import MaxViTEncoder
 from qtx_ros.model.text import TextEncoder
 from qtx_ros.model.transformer import EncoderBlock
@@ -27,8 +27,9 @@ class QTransformer(nn.Module):
         super().__init__()
         self.config, self.history = config, spec.history
         self.bins = tuple(d.bins for d in spec.dimensions)
-        self.encoder = _encoder(camera_size(spec), len(spec.state_names), config)
-        self.tokens = self.encoder.tokens(len(spec.cameras))
+        self.cameras = len(spec.cameras)
+        self.encoder = _encoder(spec, config)
+        self.tokens = self.encoder.tokens(self.cameras)
         self.text = TextEncoder(TEXT_BUCKETS, config.text_width)
         self.film = nn.Linear(config.text_width, self.encoder.film_size)
         self.time_position = nn.Parameter(torch.randn(spec.history, 1, config.width) * 0.3)
@@ -120,7 +121,10 @@ class QTransformer(nn.Module):
             getattr(self.encoder, name).copy_(value)
 
 
-def _encoder(size: tuple[int, int], state_size: int, config: ModelConfig) -> Observer:
+def _encoder(spec: Spec, config: ModelConfig) -> Observer:
+    size, state_size = camera_size(spec), len(spec.state_names)
+    if size is None:
+        return StateEncoder(state_size, config.width)
     if config.encoder == "maxvit":
         return MaxViTEncoder(size, state_size, config.maxvit, config.width)
     return FrameEncoder(size, state_size, config.channels, config.grid, config.cell, config.width)
@@ -131,9 +135,11 @@ def smallest(values: list[Tensor]) -> Tensor:
     return reduce(torch.minimum, values)
 
 
-def camera_size(spec: Spec) -> tuple[int, int]:
-    """Height and width [px] that all cameras of the spec share; QtxError if they differ."""
+def camera_size(spec: Spec) -> tuple[int, int] | None:
+    """Height and width [px] that all cameras of the spec share, None without cameras; QtxError if they differ."""
     sizes = {(camera.height, camera.width) for camera in spec.cameras}
+    if not sizes:
+        return None
     if len(sizes) > 1:
         raise QtxError(f"robot {spec.name!r}: cameras have the sizes {sorted(sizes)}, a policy needs one size")
     height, width = sizes.pop()
