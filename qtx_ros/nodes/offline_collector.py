@@ -23,7 +23,7 @@ from qtx_ros.spec import Spec
 
 SUB_STEP_NS = round(SUB_STEP * 1e9)
 # When a recorder would have received what happened at a physics snapshot [ns]: as measured over the wire.
-JOINTS_NS, EVENT_NS, FRAME_NS, COMMAND_NS = 500_000, 600_000, 7_000_000, 11_000_000
+STATES_NS, EVENT_NS, FRAME_NS, COMMAND_NS = 500_000, 600_000, 7_000_000, 11_000_000
 AFTERWARDS = 2  # frames recorded after the end, so that the last step has a successor
 
 
@@ -40,8 +40,7 @@ class OfflineCollector:
         self._topics = {
             "/" + stream.topic: (stream.type, (profile,))
             for stream, profile in (
-                (spec.cameras[0], sensor),
-                (spec.states[0], sensor),
+                *((stream, sensor) for stream in (*spec.cameras, *spec.states)),
                 (spec.commands[0], reliable),
                 (spec.instruction, qos_profile(depth=1, latched=True)),
                 (spec.events, reliable),
@@ -64,7 +63,7 @@ class OfflineCollector:
         instruction = ros.message(self._spec.instruction.type)(data=world.task.instruction)
         latched = [("/" + self._spec.instruction.topic, ros.serialize(instruction))]
         self._episode = self._episodes.start(world.task.instruction, self._topics, latched)
-        self._say_joints()
+        self._say_states()
         self._say_frame()
         ticks = 0
         while ticks < horizon and not world.success:
@@ -110,7 +109,7 @@ class OfflineCollector:
         before = self._world.success
         success = self._world.step()
         self._clock_ns += SUB_STEP_NS
-        self._say_joints()
+        self._say_states()
         if success and not before:
             self._say_event(1.0)
 
@@ -120,8 +119,9 @@ class OfflineCollector:
         if self._episodes.running is not None:
             self._episodes.running.write("/" + topic, self._clock_ns + delay_ns, ros.serialize(msg))
 
-    def _say_joints(self) -> None:
-        self._say(self._spec.states[0].topic, JOINTS_NS, sim_messages.joint_state(self._world, self._clock_ns))
+    def _say_states(self) -> None:
+        for stream in self._spec.states if self._episodes.running is not None else ():
+            self._say(stream.topic, STATES_NS, sim_messages.STATES[stream.type](self._world, self._clock_ns))
 
     def _say_event(self, reward: float) -> None:
         event = sim_messages.step_event(self._world, self._clock_ns, reward, self._episode)
@@ -132,5 +132,6 @@ class OfflineCollector:
             return
         if not self._world.success:
             self._say_event(0.0)
-        picture = self._world.render(IMAGE, IMAGE)
-        self._say(self._spec.cameras[0].topic, FRAME_NS, sim_messages.image(picture, self._clock_ns))
+        for camera in self._spec.cameras:
+            picture = self._world.render(IMAGE, IMAGE)
+            self._say(camera.topic, FRAME_NS, sim_messages.image(picture, self._clock_ns))

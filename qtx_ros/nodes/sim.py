@@ -100,8 +100,8 @@ class SimNode(ros.Node):
         def publisher(type, topic, **qos):
             return self.create_publisher(ros.message(type), topic, ros.QoSProfile(**qos))
 
-        self._camera = publisher(spec.cameras[0].type, spec.cameras[0].topic, depth=5, reliability=best_effort)
-        self._joints = publisher(spec.states[0].type, spec.states[0].topic, depth=10, reliability=best_effort)
+        self._cameras = [publisher(c.type, c.topic, depth=5, reliability=best_effort) for c in spec.cameras]
+        self._states = [publisher(s.type, s.topic, depth=10, reliability=best_effort) for s in spec.states]
         self._state = publisher(sim_messages.STATE_TYPE, sim_messages.STATE_TOPIC, depth=5, reliability=best_effort)
         self._events = publisher(spec.events.type, spec.events.topic, depth=10)
         self._instruction = publisher(spec.instruction.type, spec.instruction.topic, depth=1, durability=latched)
@@ -137,7 +137,8 @@ class SimNode(ros.Node):
         stamp_ns = self._now_ns()
         if self._clock_topic is not None:
             self._clock_topic.publish(ros.message("rosgraph_msgs/msg/Clock")(clock=time_message(stamp_ns)))
-        self._joints.publish(sim_messages.joint_state(self._world, stamp_ns))
+        for stream, states in zip(self._spec.states, self._states, strict=True):
+            states.publish(sim_messages.STATES[stream.type](self._world, stamp_ns))
         frame_due = self._world.steps % self._sub_steps == 0
         if success != before or (frame_due and not success):
             self._events.publish(sim_messages.step_event(self._world, stamp_ns, float(success), self._episode))
@@ -146,15 +147,17 @@ class SimNode(ros.Node):
 
     def _publish_frame(self, stamp_ns: int) -> None:
         """The picture and the privileged numbers of the very moment that the last joint state was taken."""
-        picture = self._world.render(self._size, self._size)
+        pictures = [self._world.render(self._size, self._size) for _ in self._cameras]
         self._state.publish(ros.message(sim_messages.STATE_TYPE)(data=self._world.privileged.tolist()))
-        self._camera.publish(sim_messages.image(picture, stamp_ns))
+        for camera, picture in zip(self._cameras, pictures, strict=True):
+            camera.publish(sim_messages.image(picture, stamp_ns))
 
     def _begin_episode(self) -> None:
         self._episodes += 1
         self._episode = f"{self._world.task.name}-{self._world.seed}-{self._episodes}"
         self._instruction.publish(ros.message(self._spec.instruction.type)(data=self._world.task.instruction))
-        self._world.render(self._size, self._size)  # the first picture of a scene takes longer
+        if self._cameras:
+            self._world.render(self._size, self._size)  # the first picture of a scene takes longer
         self._pacer.restart(time.monotonic_ns())
 
     # --- what the robot is told --------------------------------------------------------------------------------------

@@ -16,15 +16,20 @@ if TYPE_CHECKING:
     from qtx_ros.sim.world import World
 
 STATE_TOPIC, STATE_TYPE = "sim/state", "std_msgs/msg/Float64MultiArray"
-FRAME_ID = "camera_front_optical_frame"
+COMMAND_TYPE = "trajectory_msgs/msg/JointTrajectory"
+FRAME_ID, WORLD = "camera_front_optical_frame", "world"
 
 
 def check(spec: Spec) -> None:
-    """Raise QtxError unless the contract has the topics of the simulated robot, under whatever names."""
-    has = [[stream.type for stream in streams] for streams in (spec.cameras, spec.states, spec.commands)]
-    offers = [["sensor_msgs/msg/Image"], ["sensor_msgs/msg/JointState"], ["trajectory_msgs/msg/JointTrajectory"]]
-    for what, types, offered in zip(("cameras", "states", "commands"), has, offers, strict=True):
-        if types != offered:
+    """Raise QtxError unless the contract has topics of the simulated robot, under whatever names.
+
+    They are one command topic, and each camera and state type at most once.
+    """
+    has = {"cameras": spec.cameras, "states": spec.states, "commands": spec.commands}
+    offers = {"cameras": ["sensor_msgs/msg/Image"], "states": list(STATES), "commands": [COMMAND_TYPE]}
+    for what, offered in offers.items():
+        types = [stream.type for stream in has[what]]
+        if len(set(types)) < len(types) or not set(types) <= set(offered) or (what == "commands" and not types):
             raise QtxError(f"robot {spec.name!r}: {what} are {types}, the simulated robot offers {offered}")
 
 
@@ -44,6 +49,18 @@ def joint_state(world: World, stamp_ns: int) -> Any:
     msg.header.stamp = time_message(stamp_ns)
     msg.position, msg.velocity = world.positions.tolist(), world.velocities.tolist()
     return msg
+
+
+def object_pose(world: World, stamp_ns: int) -> Any:
+    """A geometry_msgs/PoseStamped with the object's numbers of this moment, as `World.object_pose` has them."""
+    msg, numbers = ros.message("geometry_msgs/msg/PoseStamped")(), world.object_pose.tolist()
+    msg.header.stamp, msg.header.frame_id = time_message(stamp_ns), WORLD
+    point, rotation = msg.pose.position, msg.pose.orientation
+    point.x, point.y, point.z, rotation.x, rotation.y, rotation.z, rotation.w = numbers
+    return msg
+
+
+STATES = {"sensor_msgs/msg/JointState": joint_state, "geometry_msgs/msg/PoseStamped": object_pose}
 
 
 def step_event(world: World, stamp_ns: int, reward: float, episode: str) -> Any:

@@ -60,9 +60,12 @@ def rollout(
 
 
 def observe(world: World, spec: Spec, render: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Image uint8 [H, W, 3] and state float64 [S] of this moment, as the policy would get them from the topics."""
-    state = world.positions[[world.names.index(name) for name in spec.state_names]]
-    if not render:
+    """Image uint8 [H, W, 3] and state float64 [S] of this moment, as the policy would get them from the topics.
+
+    The image is empty without rendering, and for a robot without a camera.
+    """
+    state = world.read(spec.state_names)
+    if not render or not spec.cameras:
         return np.zeros((0, 0, 3), np.uint8), state
     return preprocess.resize(world.render(IMAGE, IMAGE), spec.cameras[0]), state
 
@@ -81,7 +84,12 @@ def sub_steps(spec: Spec) -> int:
     steps = round(1.0 / (spec.rate * SUB_STEP))
     if abs(steps * SUB_STEP * spec.rate - 1.0) > 1e-6:
         raise QtxError(f"robot {spec.name!r}: rate is {spec.rate} Hz, expected a whole fraction of {1 / SUB_STEP:g} Hz")
-    unknown = sorted({*spec.state_names, *(dimension.name for dimension in spec.dimensions)} - set(World.names))
-    if unknown:
-        raise QtxError(f"robot {spec.name!r}: the simulator has {', '.join(World.names)}, but no {', '.join(unknown)}")
+    _check_names(spec, {dimension.name for dimension in spec.dimensions}, World.names)
+    _check_names(spec, set(spec.state_names), World.readable)
     return steps
+
+
+def _check_names(spec: Spec, wanted: set[str], known: tuple[str, ...]) -> None:
+    unknown = sorted(wanted - set(known))
+    if unknown:
+        raise QtxError(f"robot {spec.name!r}: the simulator has {', '.join(known)}, but no {', '.join(unknown)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from qtx_ros.sim.tasks import Task, find
 
 SUB_STEP = scene.PHYSICS_STEP * scene.FRAME_SKIP  # 0.0125 s
 MAX_SEED = 2**31 - 1
+OBJECT = tuple(f"object/{entry}" for entry in (*(f"position.{a}" for a in "xyz"), *(f"orientation.{a}" for a in "xyzw")))
+_OBJECT = slice(4, 4 + len(OBJECT))  # its place in Meta-World's observation
 
 
 class World:
@@ -23,6 +25,7 @@ class World:
     """
 
     names: tuple[str, ...] = arm.NAMES
+    readable: tuple[str, ...] = (*arm.NAMES, *OBJECT)  # what `read` knows
 
     def __init__(self, task: str = "drawer-open", seed: int = 0) -> None:
         """`task`: a name or an instruction of `qtx_ros.sim.tasks`. Raises QtxError for an unknown one."""
@@ -88,6 +91,17 @@ class World:
     def privileged(self) -> np.ndarray:
         """Meta-World's observation, float64 [39]: hand, object and goal positions. For the scripted expert only."""
         return self._privileged.copy()
+
+    @property
+    def object_pose(self) -> np.ndarray:
+        """The task's object in the order of `OBJECT`, float64 [7]: place [m], then four numbers as Meta-World gives them,
+        a quaternion in some scenes and zeros in others."""
+        return self._privileged[_OBJECT].copy()
+
+    def read(self, names: Sequence[str]) -> np.ndarray:
+        """The named numbers of this moment, float64 [n]: joints as in `positions`, and the object's pose."""
+        values = dict(zip(self.readable, (*self.positions, *self.object_pose), strict=True))
+        return np.array([values[name] for name in names], np.float64)
 
     def render(self, height: int = 128, width: int = 128) -> np.ndarray:
         """What the camera sees, uint8 [height, width, 3] RGB. Raises QtxError where nothing can be rendered."""
