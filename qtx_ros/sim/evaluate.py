@@ -96,12 +96,12 @@ def _policy(bundle: str, device: str) -> Callable:
 
     policy = Policy.load(bundle, device)
     print(policy.device_line)
-    camera = policy.spec.cameras[0].name
+    cameras = [camera.name for camera in policy.spec.cameras]
 
     def driver(world) -> tuple[Spec, Callable]:
         policy.reset()
         policy.instruct(world.task.instruction)
-        return policy.spec, lambda image, state: policy.act({camera: image}, state).values
+        return policy.spec, lambda image, state: policy.act(dict.fromkeys(cameras, image), state).values
 
     return driver
 

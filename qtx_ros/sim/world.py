@@ -13,7 +13,7 @@ from qtx_ros.sim.tasks import Task, find
 
 SUB_STEP = scene.PHYSICS_STEP * scene.FRAME_SKIP  # 0.0125 s
 MAX_SEED = 2**31 - 1
-OBJECT = tuple(f"object/{entry}" for entry in (*(f"position.{a}" for a in "xyz"), *(f"orientation.{a}" for a in "xyzw")))
+OBJECT = (*(f"object/position.{axis}" for axis in "xyz"), *(f"object/orientation.{axis}" for axis in "xyzw"))
 _OBJECT = slice(4, 4 + len(OBJECT))  # its place in Meta-World's observation
 
 
@@ -94,8 +94,10 @@ class World:
 
     @property
     def object_pose(self) -> np.ndarray:
-        """The task's object in the order of `OBJECT`, float64 [7]: place [m], then four numbers as Meta-World gives them,
-        a quaternion in some scenes and zeros in others."""
+        """The task's object in the order of `OBJECT`, float64 [7].
+
+        Its place [m], then four numbers as Meta-World gives them: a quaternion in some scenes, zeros in others.
+        """
         return self._privileged[_OBJECT].copy()
 
     def read(self, names: Sequence[str]) -> np.ndarray:

@@ -20,7 +20,8 @@ SPEC = Spec.load("sawyer_state")
 def test_numbers_are_read_by_name_in_any_order():
     world = World("window-open", 3)
     np.testing.assert_array_equal(world.read(world.readable), [*world.positions, *world.privileged[4:11]])
-    np.testing.assert_array_equal(world.read(["object/position.z", "right_j2"]), [world.privileged[6], world.positions[2]])
+    expected = [world.privileged[6], world.positions[2]]
+    np.testing.assert_array_equal(world.read(["object/position.z", "right_j2"]), expected)
 
 
 def test_the_object_of_a_message_is_the_object_of_the_world():
