@@ -14,6 +14,7 @@ from qtx_ros.data.align import Observation
 from qtx_ros.data.messages import commanded, targets
 from qtx_ros.deploy import safety
 from qtx_ros.deploy.confidence import Confidence
+from qtx_ros.deploy.exploration import Exploration, Explorer
 from qtx_ros.deploy.motion import Motion
 from qtx_ros.deploy.policy import Choice, Policy
 from qtx_ros.deploy.senses import Senses
@@ -38,7 +39,13 @@ class Pilot:
     meantime: the caller serialises everything but `choose`.
     """
 
-    def __init__(self, policy: Policy, max_step: float = 1.0, confidence: Confidence | None = None) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        max_step: float = 1.0,
+        confidence: Confidence | None = None,
+        exploration: Exploration | None = None,
+    ) -> None:
         self.policy, self.spec, self.max_step = policy, policy.spec, max_step
         self._measured = np.full(len(self.spec.state_names), math.nan)
         self._sent = np.full(len(self.spec.dimensions), math.nan)
@@ -47,6 +54,7 @@ class Pilot:
         self.streamed = False  # the commands of `at` are sent all the time, not only that of each tick
         self._senses = Senses(self.spec)
         self._confidence = confidence or Confidence()
+        self._explore = Explorer(exploration or Exploration(), self.spec)
 
     def reset(self) -> None:
         """A new episode: forget all frames."""
@@ -62,9 +70,9 @@ class Pilot:
         return safety.unfit(self.spec, problems, state, observation.instruction)
 
     def choose(self, observation: Observation) -> Choice:
-        """The network's choice for an observation that `judge` found nothing against."""
+        """The network's choice for an observation that `judge` found nothing against, explored if asked for."""
         self.policy.instruct(observation.instruction)
-        return self.policy.act(observation.frames, observation.state)
+        return self._explore(self.policy.act(observation.frames, observation.state))
 
     def settle(self, observation: Observation, choice: Choice) -> Command:
         """The command for a choice, inside limits and step."""

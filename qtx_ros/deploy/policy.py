@@ -27,6 +27,7 @@ class Choice:
     q_all: np.ndarray  # float32 [D, max bins], absent bins −inf
     input_ns: int  # time to hand the observation to the device
     run_ns: int  # time in the graph, results included
+    explored: bool = False  # exploration took other bins than the network's best
 
 
 class Policy:
@@ -121,7 +122,7 @@ class Policy:
         ordered = [frames.get(camera.name) for camera in self.spec.cameras]
         tokens = self._network.sight.tokens(ordered) if self.sees else None
         if tokens is None:
-            for camera, frame, place in zip(self.spec.cameras, ordered, self._inputs["frames"], strict=True):
+            for camera, frame, place in zip(self.spec.cameras, ordered, self._inputs.get("frames", ()), strict=True):
                 self._check_frame(camera.name, frame)
                 np.copyto(place, frame)
         return tokens

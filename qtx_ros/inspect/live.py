@@ -41,7 +41,7 @@ class Decision:
     instruction: str
     hold: bool
     reason: str
-    bins: tuple[int, ...]
+    bins: tuple[int, ...]  # the network's own; the best ones of `q_all` where exploration took others
     q_all: np.ndarray  # float32, of all bins, dimension after dimension
 
 
@@ -82,7 +82,10 @@ def read_decisions(bag: Bag, spec: Spec, mark: Mark, topic: str = TOPIC) -> list
 def _decision(msg: Any) -> Decision:
     q_all = np.asarray(msg.q_all, np.float32)
     stamp, tick = (t.sec * 1_000_000_000 + t.nanosec for t in (msg.camera_stamp, msg.header.stamp))
-    return Decision(tick, stamp, msg.instruction, bool(msg.hold), msg.reason, tuple(map(int, msg.bins)), q_all)
+    bins = msg.bins
+    if getattr(msg, "explored", False):  # absent from older bags
+        bins = [row.argmax() for row in np.split(q_all, np.cumsum(msg.bin_counts)[:-1])]
+    return Decision(tick, stamp, msg.instruction, bool(msg.hold), msg.reason, tuple(map(int, bins)), q_all)
 
 
 class Follower:

@@ -37,7 +37,7 @@ class Driver:
     ) -> None:
         """`now()`: the node's time [ns]."""
         self.spec, self.instruction, self.active = policy.spec, values.instruction, False
-        self.pilot = Pilot(policy, values.max_step, values.confidence())
+        self.pilot = Pilot(policy, values.max_step, values.confidence(), values.exploration())
         self.pilot.streamed = values.output_rate > 0
         self.aligner, self._ticker = Aligner(self.spec), Ticker(self.spec)
         self.health = Health(policy.provider, self.spec.period_ns)

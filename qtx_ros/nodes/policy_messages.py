@@ -69,6 +69,7 @@ def _choice(spec: Spec, command: Command) -> dict:
         "runner_up": runners_up(choice.q_all).tolist(),
         "margin": array("f", margins(choice.q_all)),
         "entropy": array("f", entropies(choice.q_all)),
+        "explored": choice.explored,
     }
 
 

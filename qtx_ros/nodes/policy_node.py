@@ -96,6 +96,8 @@ class PolicyNode(ros.LifecycleNode):
         self._connect(driver, values)
         self.driver = driver
         self.get_logger().info(policy.device_line)
+        if not values.exploration().off:
+            self.get_logger().warning(f"the policy explores: {values.exploration()}")
 
     def _load(self, bundle: str, robot: Spec | None, values: parameters.Values) -> Policy:
         loaded = load_bundle(bundle_folder(bundle))

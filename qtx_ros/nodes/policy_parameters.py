@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from qtx_ros import ros
 from qtx_ros.deploy.confidence import ACTIONS, Confidence
+from qtx_ros.deploy.exploration import Exploration
 from qtx_ros.errors import QtxError
 
 
@@ -27,6 +28,10 @@ class Values:
     min_margin: float = 0.0
     max_entropy: float = 1.0
     slow_step: float = 0.2
+    epsilon: float = 0.0
+    temperature: float = 0.0
+    anneal: int = 0
+    explore_seed: int = 0
     plots: bool = False
     autostart: bool = True
 
@@ -40,6 +45,10 @@ class Values:
         if self.low_confidence not in ACTIONS:
             raise QtxError(f"low_confidence is {self.low_confidence!r}, expected one of {', '.join(ACTIONS)}")
         return Confidence(self.low_confidence, self.min_margin, self.max_entropy, self.slow_step)
+
+    def exploration(self) -> Exploration:
+        """How the policy explores; QtxError for numbers that make no sense."""
+        return Exploration(self.epsilon, self.temperature, self.anneal, self.explore_seed)
 
 
 DESCRIPTIONS = {
@@ -57,6 +66,10 @@ DESCRIPTIONS = {
     "min_margin": "sure means: the best two bins of each dimension differ in Q by at least this (read when configured)",
     "max_entropy": "sure means: entropy of the Q-values at most this share of the largest (read when configured)",
     "slow_step": "slow: the step per tick, as a share of the one allowed (read when configured)",
+    "epsilon": "probability that a random subset of the dimensions gets random bins, to collect (read when configured)",
+    "temperature": "bins are drawn from softmax(Q / temperature), to collect; 0: the best (read when configured)",
+    "anneal": "decisions over which the temperature falls to 0; 0: it stays (read when configured)",
+    "explore_seed": "of the exploration (read when configured)",
     "plots": "publish Q, margin, entropy, value and choice as standard messages, too (read when configured)",
     "autostart": "configure and activate when the node starts",
 }
@@ -68,6 +81,10 @@ RANGES = {
     "deadman_button": {"integer_range": [ros.IntegerRange(from_value=-1, to_value=63, step=1)]},
     "max_entropy": {"floating_point_range": [ros.FloatingPointRange(from_value=0.0, to_value=1.0, step=0.0)]},
     "slow_step": {"floating_point_range": [ros.FloatingPointRange(from_value=0.001, to_value=1.0, step=0.0)]},
+    "epsilon": {"floating_point_range": [ros.FloatingPointRange(from_value=0.0, to_value=1.0, step=0.0)]},
+    "temperature": {"floating_point_range": [ros.FloatingPointRange(from_value=0.0, to_value=1e6, step=0.0)]},
+    "anneal": {"integer_range": [ros.IntegerRange(from_value=0, to_value=2**31 - 1, step=1)]},
+    "explore_seed": {"integer_range": [ros.IntegerRange(from_value=0, to_value=2**31 - 1, step=1)]},
     "threads": {"integer_range": [ros.IntegerRange(from_value=0, to_value=256, step=1)]},
     "max_step": {"floating_point_range": [ros.FloatingPointRange(from_value=0.001, to_value=1.0, step=0.0)]},
 }

@@ -21,7 +21,7 @@ HASHES = {  # from the type descriptions that rosidl (Jazzy) generates: released
     "std_srvs/srv/Trigger": "eeff2cd6fa5ad9d27cdf4dec64818317839b62f212a91e6b5304b634b2062c5f",
     "rcl_interfaces/srv/GetParameters": "bf9803d5c74cf989a5de3e0c2e99444599a627c7ff75f97b8c05b01003675cbc",
     "lifecycle_msgs/srv/ChangeState": "356fe34f0475a43acf54542013af4167b0e729f77ea22ffb045c6ad8e20668e5",
-    "qtx_ros/msg/Decision": "5c145e371038e6c183529924070201cd80aa80488fe4740c3d792aa5191bf906",
+    "qtx_ros/msg/Decision": "8d6310bcfc9f7694634c0093fd047652783d3f09bbcdb92e380fda9f6daab1ff",
     "qtx_ros/msg/EpisodeCommand": "b390acd1491fa2cd0baf562e4b879d15f6c7cce32c8927669a60dbecd489bcac",
     "qtx_ros/msg/EpisodeEvent": "c96452d4afa73d8b8ec761a1944a3823a9502d0ccf83bcfcb1b4c5f95a844b63",
     "qtx_ros/msg/RecorderStatus": "044396fd2867e94a799353a8b621bafc394e0f1c030e793f8addc0b0e7d0634a",
@@ -116,13 +116,13 @@ def decision():
         header=header(1, 2, ""), camera_stamp=time(sec=3), published=time(nanosec=5), instruction="push", hold=True,
         reason="late", names=["x"], bins=np.array([7]), values=[0.5], lower=[0.25], upper=[0.75], q=[0.125],
         bin_counts=[3], q_all=[1.0, 2.0, 3.0],
-        runner_up=[6], margin=[0.5], entropy=[0.25], stages=["wait"], stage_ms=[2.0],
+        runner_up=[6], margin=[0.5], entropy=[0.25], stages=["wait"], stage_ms=[2.0], explored=True,
     )  # fmt: skip
     cdr = Cdr().header(1, 2, "").add("i", 3).add("I", 0).add("i", 0).add("I", 0).add("i", 0).add("I", 5)
     cdr.text("push").add("?", True).text("late").texts(["x"]).sequence("i", [7]).sequence("d", [0.5])
     cdr.sequence("d", [0.25]).sequence("d", [0.75]).sequence("f", [0.125]).sequence("I", [3])
     cdr.sequence("f", [1.0, 2.0, 3.0]).sequence("i", [6]).sequence("f", [0.5]).sequence("f", [0.25])
-    return msg, cdr.texts(["wait"]).sequence("f", [2.0])
+    return msg, cdr.texts(["wait"]).sequence("f", [2.0]).add("?", True)
 
 
 def episode_event():
