@@ -1,0 +1,53 @@
+"""Ordinal smoothing: bins are ordered, so what is learned of the taken bin holds for its neighbours, a little less.
+
+Shapes as in rules.py: B samples, D dimensions, M bins of the widest dimension. Source: soft labels for ordinal classes
+(Díaz and Marathe 2019, "Soft Labels for Ordinal Regression"), carried over to targets and to the conservative term.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def ordinal_weights(bins: Tensor, present: Tensor, smooth: float) -> Tensor:
+    """How far each bin counts as taken, [B, D, M]: w_m = exp(−½ ((m − bin) / smooth)²), 1 at the taken bin.
+
+    bins int64 [B, D]; present bool, broadcast to [B, D, M]: absent bins get 0; smooth: standard deviation in bins, 0
+    gives 1 to the taken bin and 0 to all others.
+    """
+    distance = torch.arange(present.shape[-1], device=bins.device) - bins[..., None]  # [B, D, M]
+    near = torch.exp(-0.5 * (distance / smooth).square()) if smooth else (distance == 0).float()
+    return near * present
+
+
+def squared_errors(q: Tensor, values: Tensor) -> Tensor:
+    """½ (Q − value)² of every bin, [B, D, M] from Q [B, D, M] and values [B, D]; 0 for absent bins."""
+    return 0.5 * torch.where(torch.isfinite(q), q - values[..., None], 0).square()
+
+
+def weighted_loss(errors: Tensor, weights: Tensor) -> Tensor:
+    """Σ_m w_m e_m / Σ_m w_m, mean over samples and dimensions; errors and weights [B, D, M].
+
+    With the weights w: the TD loss of the taken bin and its neighbours. With `untaken` of them: the conservative term.
+    A dimension all of whose weights are 0 adds 0.
+    """
+    total = weights.sum(-1)  # [B, D]
+    return ((weights * errors).sum(-1) / total.clamp(min=torch.finfo(total.dtype).tiny)).mean()
+
+
+def untaken(weights: Tensor, present: Tensor) -> Tensor:
+    """How far each present bin counts as not taken, [B, D, M]: 1 − w, 0 for absent bins."""
+    return (1 - weights) * present
+
+
+def soft_label_loss(q: Tensor, weights: Tensor) -> Tensor:
+    """−Σ_m w_m / Σ w · log softmax(Q)_m: mean over samples and dimensions; Q and weights [B, D, M].
+
+    Of logits it is imitation with soft labels. Of values it is log Σ_m exp Q_m − the weighted Q of what was taken: the
+    regulariser CQL(H) of Kumar et al. 2020 (arXiv 2006.04779, equation 4) in each dimension given the bins before it,
+    the softmax conservatism that the Q-Transformer's paper compares with.
+    """
+    log_probabilities = torch.where(torch.isfinite(q), F.log_softmax(q, -1), 0)
+    return weighted_loss(-log_probabilities, weights)
