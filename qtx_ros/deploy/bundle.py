@@ -52,10 +52,10 @@ class Manifest:
     format: int = FORMAT
 
     def tick_inputs(self) -> Ports:
-        """Inputs of `tick.onnx`."""
+        """Inputs of `tick.onnx`; without cameras there are no frames."""
         cameras = self.spec.cameras
-        return {
-            "frames": ("uint8", (len(cameras), cameras[0].height, cameras[0].width, 3)),
+        frames = {"frames": ("uint8", (len(cameras), cameras[0].height, cameras[0].width, 3))} if cameras else {}
+        return frames | {
             "state": ("float32", (len(self.spec.state_names),)),
             "ring": ("float32", self.ring),
             "first": ("bool", (1,)),

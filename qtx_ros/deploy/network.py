@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -17,7 +17,6 @@ from qtx_ros.errors import QtxError
 DEVICES = ("auto", "cpu", "cuda", "tensorrt", "torch-cuda", "torch-cpu")
 WARM_UP = 4  # runs of each graph: the first ones are slow, on a GPU by seconds; then a CUDA graph is captured
 RESULTS = ("bins", "q", "q_all")
-SENT = ("frames", "state", "first")  # of tick.onnx, each tick
 Turns = list[tuple[onnxruntime.InferenceSession, onnxruntime.IOBinding]]  # from one ring into the other, and back
 
 
@@ -73,6 +72,11 @@ def _torch(bundle: Bundle, device: str) -> Network:
     return TorchNetwork(bundle, device.removeprefix("torch-"))
 
 
+def sent(inputs: Container[str]) -> tuple[str, ...]:
+    """Those inputs of `tick.onnx` that are new each tick; a robot without cameras has no frames."""
+    return ("frames", "state", "first") if "frames" in inputs else ("state", "first")
+
+
 class _Onnx:
     """`tick.onnx` in ONNX Runtime and, where the bundle has them, `frame.onnx` and `act.onnx`.
 
@@ -89,7 +93,7 @@ class _Onnx:
         ports = manifest.tick_inputs() | manifest.tick_outputs() | (manifest.act_inputs() if manifest.picture else {})
         self._buffers = {name: Buffer(port, device) for name, port in ports.items() if not name.startswith("ring")}
         self._rings = [Buffer(ports["ring"], device) for _ in range(2)]
-        self.inputs = {name: self._buffers[name].host for name in (*SENT, "features")}
+        self.inputs = {name: self._buffers[name].host for name in (*sent(ports), "features")}
         self._turn = 0
         self._tick = self._turns(TICK, manifest.tick_inputs(), manifest.tick_outputs())
         self._act = self._turns(ACT, manifest.act_inputs(), manifest.act_outputs()) if manifest.picture else None
@@ -109,7 +113,7 @@ class _Onnx:
         return self._do(self._run_tick) if tokens is None else self._do(self._run_act, tokens)
 
     def _run_tick(self) -> dict[str, np.ndarray]:
-        for name in SENT:
+        for name in sent(self.inputs):
             self._buffers[name].push()
         return self._run(self._tick)
 
@@ -118,7 +122,7 @@ class _Onnx:
             buffer = self._buffers[f"tokens_{i}"]
             np.copyto(buffer.host, array)
             buffer.push()
-        for name in SENT[1:]:
+        for name in ("state", "first"):
             self._buffers[name].push()
         return self._run(self._act)
 

@@ -46,7 +46,7 @@ def precision_line(found: dict) -> str:
 
 def _contract(manifest: Manifest) -> str:
     spec = manifest.spec
-    cameras = ", ".join(f"`{c.name}` {c.height}×{c.width} px" for c in spec.cameras)
+    cameras = ", ".join(f"`{c.name}` {c.height}×{c.width} px" for c in spec.cameras) or "no cameras"
     bins = sorted({d.bins for d in spec.dimensions})
     return "\n".join(
         [

@@ -75,7 +75,7 @@ def export(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        write_graphs(model, run.spec, partial, run.spec.tick == "timer" if split is None else split)
+        write_graphs(model, run.spec, partial, _split(run.spec, split))
         if weights:
             write_weights(model, partial)
         manifest = _manifest(run, model, progress, partial, name or output.name, metrics or {})
@@ -88,6 +88,13 @@ def export(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return manifest
+
+
+def _split(spec, wanted: bool | None) -> bool:
+    """Whether pictures get graphs of their own."""
+    if wanted and not spec.cameras:
+        raise QtxError(f"robot {spec.name!r} has no cameras: there are no pictures to split off")
+    return bool(spec.cameras) and (spec.tick == "timer" if wanted is None else wanted)
 
 
 def _data_of(run: checkpoint.Run, wanted: Wanted):

@@ -11,12 +11,14 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from qtx_ros.data.frames import frame_shape
 from qtx_ros.learn.quiet import quiet
 from qtx_ros.model.policy import QTransformer
 from qtx_ros.preprocess import TEXT_LENGTH, bin_values
 from qtx_ros.spec import Spec
 
 OPSET = 20
+INPUTS = ("frames", "state", "ring", "first", "features")  # of a tick; without cameras there are no frames
 Example = dict[str, Tensor]
 
 
@@ -40,9 +42,16 @@ class RingGraph(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, frames: Tensor, state: Tensor, ring: Tensor, first: Tensor, features: Tensor) -> Tensor:
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of what `forward` takes."""
+        return INPUTS if self.model.cameras else INPUTS[1:]
+
+    def forward(self, *tensors: Tensor) -> Tensor:
         """Ring [T, K, W] from frames uint8 [C, H, W, 3], state [S], ring [T, K, W], first bool [1], features [1, F]."""
-        return self.push(self.model.encode(frames[None], state[None], features), ring, first)
+        *frames, state, ring, first, features = tensors
+        seen = frames[0][None] if frames else torch.zeros(1, 0, 1, 1, 3, dtype=torch.uint8, device=state.device)
+        return self.push(self.model.encode(seen, state[None], features), ring, first)
 
     def push(self, newest: Tensor, ring: Tensor, first: Tensor) -> Tensor:
         """Ring [T, K, W] with the newest frame's tokens [1, K, W] last; the first frame fills it."""
@@ -53,7 +62,6 @@ class RingGraph(nn.Module):
 class TickGraph(RingGraph):
     """One tick of the policy: everything from uint8 frames to action values, decoding unrolled."""
 
-    inputs = ("frames", "state", "ring", "first", "features")
     outputs = ("bins", "values", "q", "q_all", "ring_out")
 
     def __init__(self, model: QTransformer, spec: Spec) -> None:
@@ -63,8 +71,8 @@ class TickGraph(RingGraph):
             row[: dimension.bins] = torch.tensor(bin_values(dimension))
         self.register_buffer("bin_values", table)  # [D, M]
 
-    def forward(self, frames: Tensor, state: Tensor, ring: Tensor, first: Tensor, features: Tensor) -> tuple:
-        return self.choose(super().forward(frames, state, ring, first, features))
+    def forward(self, *tensors: Tensor) -> tuple:
+        return self.choose(super().forward(*tensors))
 
     def choose(self, ring_out: Tensor) -> tuple:
         """Bins, values, q, q_all and the ring itself, from the ring [T, K, W]."""
@@ -99,7 +107,7 @@ class ActGraph(TickGraph):
     @property
     def inputs(self) -> tuple[str, ...]:
         """tokens_0 … tokens_{C − 1}, then what `TickGraph` takes beside frames."""
-        return (*(f"tokens_{i}" for i in range(self.cameras)), *TickGraph.inputs[1:])
+        return (*(f"tokens_{i}" for i in range(self.cameras)), *INPUTS[1:])
 
     def forward(self, *tensors: Tensor) -> tuple:
         parts, (state, ring, first, features) = tensors[: self.cameras], tensors[self.cameras :]
@@ -111,17 +119,15 @@ class ActGraph(TickGraph):
 class ContextGraph(RingGraph):
     """One tick up to the decoder: the ring, and the keys and values of the context in every decoder block."""
 
-    inputs = TickGraph.inputs
-
     @property
     def outputs(self) -> tuple[str, ...]:
         """ring_out, the decoder's start token, then key and value per block."""
         return ("ring_out", "start", *_names("context", len(self.model.decoder.blocks)))
 
-    def forward(self, frames: Tensor, state: Tensor, ring: Tensor, first: Tensor, features: Tensor) -> tuple:
-        ring_out = super().forward(frames, state, ring, first, features)
+    def forward(self, *tensors: Tensor) -> tuple:
+        ring_out = super().forward(*tensors)
         context = self.model.context(ring_out[None])
-        pairs = [block.cross_attention.keys_values(context) for block in self.model.decoder.blocks]
+        pairs = self.model.decoder.given(context)
         return ring_out, self.model.decoder.start_token(context), *(tensor for pair in pairs for tensor in pair)
 
 
@@ -149,16 +155,15 @@ class StepGraph(nn.Module):
         token, context, rest = tensors[0], _pairs(tensors[1 : count + 1]), tensors[count + 1 :]
         past = _pairs(rest[1:]) if self.index else [None] * len(context)
         if self.index:
-            token = token + self.decoder.bin_embedding(rest[0] + self.decoder.offset[self.index - 1])[:, None]
+            token = token + self.decoder.embed(self.index - 1, rest[0])
         q, kept = self.decoder.step(token, self.index, past, context)
         return q.argmax(-1), q, *(tensor for pair in kept for tensor in pair)
 
 
 def tick_example(model: QTransformer, spec: Spec) -> Example:
     """Inputs of `TickGraph`, each a tensor of its own: the exporter merges inputs that share one."""
-    height, width = spec.cameras[0].height, spec.cameras[0].width
-    return {
-        "frames": torch.randint(0, 256, (len(spec.cameras), height, width, 3), dtype=torch.uint8),
+    frames = {"frames": torch.randint(0, 256, frame_shape(spec), dtype=torch.uint8)} if spec.cameras else {}
+    return frames | {
         "state": torch.randn(len(spec.state_names)),
         "ring": torch.randn(model.ring_shape),
         "first": torch.tensor([False]),

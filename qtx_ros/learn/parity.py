@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from qtx_ros.data.frames import frame_shape
 from qtx_ros.deploy.bundle import ACT, FRAME
 from qtx_ros.errors import QtxError
-from qtx_ros.learn.graphs import InstructionGraph, TickGraph
+from qtx_ros.learn.graphs import INPUTS, InstructionGraph, TickGraph
 from qtx_ros.model.policy import QTransformer
 from qtx_ros.preprocess import text_tokens
 from qtx_ros.spec import Spec
@@ -82,7 +83,7 @@ def compare(
 
 def _observation(model: QTransformer, spec: Spec, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Random frames uint8 [C, H, W, 3] and state float32 [S]."""
-    frames = rng.integers(0, 256, (len(spec.cameras), spec.cameras[0].height, spec.cameras[0].width, 3), np.uint8)
+    frames = rng.integers(0, 256, frame_shape(spec), np.uint8)
     mean, std = (getattr(model.encoder, name).cpu().numpy() for name in ("state_mean", "state_std"))
     return frames, (mean + std * rng.uniform(-3, 3, len(mean))).astype(np.float32)
 
@@ -101,7 +102,7 @@ class _Side:
         self.features, self.ring = self.instruct(tokens), np.zeros(ring, np.float32)
 
     def tick(self, frames: np.ndarray, state: np.ndarray, first: bool) -> dict[str, np.ndarray]:
-        inputs = (frames, state, self.ring, np.array([first]), self.features)
+        inputs = (*([frames] if len(frames) else []), state, self.ring, np.array([first]), self.features)
         outputs = dict(zip(TickGraph.outputs, self.run(inputs), strict=True))
         self.ring = outputs["ring_out"]
         return outputs
@@ -128,7 +129,7 @@ class _Onnx(_Side):
         return self._instruction.run(None, {"tokens": tokens})[0]
 
     def run(self, inputs) -> list[np.ndarray]:
-        return self._tick.run(list(TickGraph.outputs), dict(zip(TickGraph.inputs, inputs, strict=True)))
+        return self._tick.run(list(TickGraph.outputs), dict(zip(INPUTS[-len(inputs):], inputs, strict=True)))
 
 
 class _Split(_Onnx):
@@ -142,7 +143,7 @@ class _Split(_Onnx):
         frames, *others, features = inputs
         tokens = [self._frame.run(None, {"frame": frame, "features": features})[0] for frame in frames]
         given = {f"tokens_{i}": array for i, array in enumerate(tokens)}
-        given |= dict(zip(TickGraph.inputs[1:], (*others, features), strict=True))
+        given |= dict(zip(INPUTS[1:], (*others, features), strict=True))
         return self._act.run(list(TickGraph.outputs), given)
 
 

@@ -126,7 +126,7 @@ def feeds(folder: Path, name: str, seen: Iterator[Seen]) -> Iterator[Feed]:
         if name == FRAME:
             yield from ({"frame": picture, "features": features} for picture in one.frames)
             continue
-        whole = given | {"frames": one.frames}
+        whole = given | ({"frames": one.frames} if len(one.frames) else {})
         if name == ACT:
             tokens = [frame.run(None, {"frame": picture, "features": features})[0] for picture in one.frames]
             yield given | {f"tokens_{i}": array for i, array in enumerate(tokens)}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from qtx_ros import config
 from qtx_ros.deploy.bundle import WEIGHTS, Bundle
-from qtx_ros.deploy.network import RESULTS
+from qtx_ros.deploy.network import RESULTS, sent
 from qtx_ros.deploy.session import DeviceError
 from qtx_ros.learn.graphs import TickGraph
 from qtx_ros.model.guidance import inference
@@ -51,7 +51,7 @@ class TorchNetwork:
 
     def run(self, tokens: list[np.ndarray] | None = None) -> dict[str, np.ndarray]:
         """One tick with what `inputs` holds; the results are overwritten by the next one."""
-        for name in ("frames", "state", "first"):
+        for name in sent(self._given):
             self._given[name].copy_(self._hosts[name], non_blocking=True)
         if self._graph is None:
             self._found = self._step()

@@ -22,7 +22,7 @@ class GuidedPolicy(nn.Module):
         super().__init__()
         self.model, self.scale = model, scale
         self.config: ModelConfig = model.config
-        self.bins, self.history = model.bins, model.history
+        self.bins, self.history, self.cameras = model.bins, model.history, model.cameras
 
     @property
     def encoder(self) -> Observer:
@@ -69,11 +69,11 @@ class GuidedPolicy(nn.Module):
 
     def decode(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Greedy bins int64 [B, D] on the guided Q, their guided Q [B, D], and all guided Q [B, D, M]."""
-        critics = self.model.critics
-        return decode([(critic, one) for one in context.chunk(2, 1) for critic in critics], self._combine)
+        walks = [walk for one in context.chunk(2, 1) for walk in self.model.walks(one)]
+        return self.model.code.decision(*decode(walks, self._combine, self.model.code.places))
 
     def _combine(self, values: list[Tensor]) -> Tensor:
-        count = len(self.model.critics)
+        count = len(self.model.deciders)
         return guide(smallest(values[:count]), smallest(values[count:]), self.scale)
 
 
