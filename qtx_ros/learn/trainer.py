@@ -78,6 +78,7 @@ class Trainer:
             noise = torch.randn(batch["state"].shape, generator=generator).to(self.device)
             batch["state"] = batch["state"] + noise * self.config.state_noise * self.model.encoder.state_std
         batch["tokens"] = drop_text(batch["tokens"], self.config.text_drop, generator)
+        batch["bins"] = self.model.to_tokens(batch["bins"], generator)  # what methods and rules call bins
         return batch
 
     @torch.no_grad()

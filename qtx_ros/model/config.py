@@ -9,6 +9,7 @@ from qtx_ros.errors import QtxError
 from qtx_ros.model.maxvit import MaxViTConfig
 
 ENCODERS = ("conv", "maxvit")
+FEWEST_ATOMS = 8  # of HL-Gauss
 
 
 @dataclass(frozen=True)
@@ -27,18 +28,26 @@ class ModelConfig:
     mlp_factor: int = 2  # hidden units of a transformer MLP, in widths
     text_width: int = 64  # numbers of the instruction's embedding
     dueling: bool = False
+    atoms: int = 0  # HL-Gauss: each bin's Q is a histogram of this many atoms; 0: a number
+    value_range: tuple[float, float] = (0.0, 1.0)  # that the atoms cover: training's value_low and value_high
+    actor: bool = False  # a decoder of its own decides, beside the critics and a value of the state: method iql
+    returns: bool = False  # the wanted return is a token of the context: method dt
     critics: int = 1  # 2: twins; their smaller Q makes targets and decisions
     guidance: float = 1.0  # of the exported policy: Q without instruction + guidance · what the instruction adds
 
     def __post_init__(self) -> None:
-        sizes = {name: value for name, value in vars(self).items() if isinstance(value, int)}
+        sizes = {name: value for name, value in vars(self).items() if type(value) is int}
         for name, value in [*sizes.items(), *((f"channels[{i}]", c) for i, c in enumerate(self.channels))]:
-            if value < (0 if name in ("temporal_layers", "dueling") else 1):
+            if value < (0 if name in ("temporal_layers", "atoms") else 1):
                 raise QtxError(f"model: {name} is {value}, expected at least 1")
         if not self.channels:
             raise QtxError("model: channels is empty, expected at least one convolution")
         if self.encoder not in ENCODERS:
             raise QtxError(f"model: encoder is {self.encoder!r}, expected one of {', '.join(ENCODERS)}")
+        if 0 < self.atoms < FEWEST_ATOMS:
+            raise QtxError(f"model: atoms is {self.atoms}, expected 0 or at least {FEWEST_ATOMS}")
+        if not self.value_range[0] < self.value_range[1]:
+            raise QtxError(f"model: value_range is {self.value_range}, expected a smaller and a larger number")
         if self.critics > 2:
             raise QtxError(f"model: critics is {self.critics}, expected 1 or 2")
         if not (math.isfinite(self.guidance) and self.guidance >= 0):

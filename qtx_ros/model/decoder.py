@@ -7,96 +7,125 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from qtx_ros.model.config import ModelConfig
+from qtx_ros.model.heads import QHead
 from qtx_ros.model.transformer import DecoderBlock, KeysValues
 
+Choose = Callable[[int, Tensor], Tensor]  # place and Q [B, M] → the bins to go on from, int64 [B]
 
-class ActionDecoder(nn.Module):
-    """Q_i(context, a_1 … a_{i-1}, ·) for D dimensions with their own number of bins; absent bins are −inf."""
 
-    def __init__(
-        self, bins: tuple[int, ...], context: int, width: int, heads: int, layers: int, mlp_factor: int, dueling: bool
-    ) -> None:
+class ActionDecoder(QHead):
+    """Q_k(context, t_1 … t_{k-1}, ·) for K tokens with `sizes` bins each; absent bins are −inf.
+
+    context: number of context tokens N. Each token starts from a summary of the context and attends to it.
+    """
+
+    def __init__(self, sizes: tuple[int, ...], context: int, config: ModelConfig) -> None:
         super().__init__()
-        count, widest = len(bins), max(bins)
+        width = config.width
         self.start = nn.Linear(context * width, width)
-        self.position = nn.Parameter(torch.randn(count, width) * 0.5)
-        self.bin_embedding = nn.Embedding(sum(bins[:-1]) or 1, width)
-        self.blocks = nn.ModuleList(DecoderBlock(width, heads, mlp_factor) for _ in range(layers))
+        self.position = nn.Parameter(torch.randn(len(sizes), width) * 0.5)
+        self.bin_embedding = nn.Embedding(sum(sizes[:-1]) or 1, width)
+        self.blocks = self._blocks(config)
         self.norm = nn.LayerNorm(width)
-        self.head = nn.Parameter(torch.randn(count, width, widest) * 0.3 / width**0.5)
-        self.head_bias = nn.Parameter(torch.zeros(count, widest))
-        self.value_head = nn.Parameter(torch.zeros(count, width, 1)) if dueling else None
-        self.register_buffer("offset", torch.tensor([0, *bins]).cumsum(0)[:count], persistent=False)  # [D]
-        self.register_buffer("present", torch.arange(widest) < torch.tensor(bins)[:, None], persistent=False)  # [D, M]
+        self.add_head(sizes, config)
 
-    def q_values(self, context: Tensor, bins: Tensor) -> Tensor:
-        """Teacher forced: [B, P + 1, M] given context tokens [B, N, W] and the bins taken before, int64 [B, P]."""
-        count = bins.shape[1] + 1
-        taken = self.bin_embedding(bins + self.offset[: count - 1])  # [B, P, W]
-        start = self.start_token(context)  # [B, 1, W]
-        x = torch.cat([start, start + taken], 1) + self.position[:count]  # [B, P + 1, W]
-        for block in self.blocks:
-            x, _ = block(x, block.cross_attention.keys_values(context))
-        return self._head(x, 0)
+    def _blocks(self, config: ModelConfig) -> nn.ModuleList:
+        sizes = config.width, config.heads, config.mlp_factor
+        return nn.ModuleList(DecoderBlock(*sizes) for _ in range(config.decoder_layers))
+
+    def given(self, context: Tensor) -> list[KeysValues]:
+        """Keys and values of the context tokens [B, N, W] in each block."""
+        return [block.cross_attention.keys_values(context) for block in self.blocks]
 
     def start_token(self, context: Tensor) -> Tensor:
-        """A summary [B, 1, W] of the context tokens [B, N, W]: every dimension starts from it, without attention."""
+        """A summary [B, 1, W] of the context tokens [B, N, W]: every token starts from it, without attention."""
         return self.start(context.flatten(1))[:, None]
 
-    def step(
-        self, x: Tensor, i: int, past: list[KeysValues | None], context: list[KeysValues]
+    def embed(self, place: int, taken: Tensor) -> Tensor:
+        """[B, 1, W] of the bin taken at a place, int64 [B]."""
+        return self.bin_embedding(taken + self.offset[place])[:, None]
+
+    def forced(self, context: Tensor, taken: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Teacher forced on the first P tokens, int64 [B, P]: outputs [B, P + 1, M] or logits [B, P + 1, M, A].
+
+        Second come the bins that are present, bool [P + 1, M] unless `present` [B, P + 1, M] is given.
+        """
+        count = taken.shape[1] + 1
+        before = self.bin_embedding(taken + self.offset[: count - 1])  # [B, P, W]
+        start = self.start_token(context)  # [B, 1, W]
+        x = torch.cat([start, start + before], 1) + self.position[:count]  # [B, P + 1, W]
+        x, _ = self.run(x, self.given(context), [None] * len(self.blocks))
+        present = self.present[:count] if present is None else present
+        return self.outputs(x, 0, present), present
+
+    def q_values(self, context: Tensor, taken: Tensor) -> Tensor:
+        """Teacher forced on the first P tokens, int64 [B, P]: Q [B, P + 1, M]."""
+        return self.values(*self.forced(context, taken))
+
+    def run(
+        self, x: Tensor, context: list[KeysValues], past: Sequence[KeysValues | None]
     ) -> tuple[Tensor, list[KeysValues]]:
-        """Q of dimension i, [B, M], from its input token [B, 1, W]; and the keys and values so far."""
-        x = x + self.position[i]
+        """Tokens [B, P, W] through all blocks, and the keys and values so far; with `past`, x is the next token."""
         kept = []
-        for block, before, given in zip(self.blocks, past, context, strict=True):
+        for block, given, before in zip(self.blocks, context, past, strict=True):
             x, keys_values = block(x, given, before)
             kept.append(keys_values)
-        return self._head(x, i)[:, 0], kept
+        return x, kept
 
-    def _head(self, x: Tensor, first: int) -> Tensor:
-        """[B, P, M] from tokens [B, P, W] of the dimensions first … first + P − 1."""
-        part = slice(first, first + x.shape[1])
-        x, present = self.norm(x), self.present[part]
-        q = torch.einsum("bpw,pwm->bpm", x, self.head[part]) + self.head_bias[part]
-        if self.value_head is not None:
-            mean = (q * present).sum(-1, keepdim=True) / present.sum(-1, keepdim=True)
-            q = q - mean + torch.einsum("bpw,pwm->bpm", x, self.value_head[part])
-        return q.masked_fill(~present, float("-inf"))
+    def step(
+        self,
+        x: Tensor,
+        place: int,
+        past: Sequence[KeysValues | None],
+        context: list[KeysValues],
+        present: Tensor | None = None,
+    ) -> tuple[Tensor, list[KeysValues]]:
+        """Q at a place, [B, M], from its input token [B, 1, W]; and the keys and values so far.
+
+        present: bool [B, 1, M], the token's own bins unless given.
+        """
+        x, kept = self.run(x + self.position[place], context, past)
+        present = self.present[place : place + 1] if present is None else present
+        return self.values(self.outputs(x, place, present), present)[:, 0], kept
 
 
 class Walk:
-    """One decoder going from dimension to dimension of one context, keys and values kept."""
+    """One decoder going from token to token of one context, keys and values kept."""
 
     def __init__(self, decoder: ActionDecoder, context: Tensor) -> None:
-        self.decoder, self.index = decoder, 0
-        self.context = [block.cross_attention.keys_values(context) for block in decoder.blocks]
+        self.decoder, self.place = decoder, 0
+        self.context = decoder.given(context)
         self.start = decoder.start_token(context)
         self.past: list[KeysValues | None] = [None] * len(decoder.blocks)
 
     def next(self, previous: Tensor | None) -> Tensor:
-        """Q of the next dimension, [B, M], after the bin of the one before it, int64 [B]."""
-        x = self.start
-        if previous is not None:
-            x = x + self.decoder.bin_embedding(previous + self.decoder.offset[self.index - 1])[:, None]
-        q, self.past = self.decoder.step(x, self.index, self.past, self.context)
-        self.index += 1
+        """Q of the next token, [B, M], after the bin of the one before it, int64 [B]."""
+        x = self.start if previous is None else self.start + self.decoder.embed(self.place - 1, previous)
+        q, self.past = self.decoder.step(x, self.place, self.past, self.context, self.present(previous))
+        self.place += 1
         return q
+
+    def present(self, previous: Tensor | None) -> Tensor | None:
+        """Bins of the next token, bool [B, 1, M], where they depend on the bin before it; None: they do not."""
+        return None
+
+
+def best(_: int, q: Tensor) -> Tensor:
+    """The best bin, int64 [B] of Q [B, M]."""
+    return q.argmax(-1)
 
 
 def decode(
-    branches: Sequence[tuple[ActionDecoder, Tensor]], combine: Callable[[list[Tensor]], Tensor]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Greedy on the combined Q: bins int64 [B, D], their Q [B, D], all Q [B, D, M].
+    walks: Sequence[Walk], combine: Callable[[list[Tensor]], Tensor], places: int, choose: Choose = best
+) -> tuple[Tensor, Tensor]:
+    """Token after token on the combined Q: the choices int64 [B, K] and all Q [B, K, M].
 
-    Each branch is a decoder and its context [B, N, W]. In each dimension `combine` makes one Q [B, M] of theirs, its
-    best bin is taken, and all branches go on from that bin.
+    In each place `combine` makes one Q [B, M] of those of the walks, `choose` takes a bin, and all go on from it.
     """
-    walks = [Walk(decoder, context) for decoder, context in branches]
-    bins, q_all = [], []
-    for _ in range(len(branches[0][0].position)):
-        q = combine([walk.next(bins[-1] if bins else None) for walk in walks])  # [B, M]
-        bins.append(q.argmax(-1))
+    choices, q_all = [], []
+    for place in range(places):
+        q = combine([walk.next(choices[-1] if choices else None) for walk in walks])  # [B, M]
+        choices.append(choose(place, q))
         q_all.append(q)
-    taken, values = torch.stack(bins, 1), torch.stack(q_all, 1)
-    return taken, values.gather(-1, taken[..., None])[..., 0], values
+    return torch.stack(choices, 1), torch.stack(q_all, 1)

@@ -8,12 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from qtx_ros.errors import QtxError
+from qtx_ros.model.codes import PlainCode
 from qtx_ros.model.config import ModelConfig as ModelConfig  # part of this module's face
-from qtx_ros.model.decoder import ActionDecoder, decode
+from qtx_ros.model.decoder import ActionDecoder, Walk, decode
 from qtx_ros.model.encoder import FrameEncoder, Observer, StateEncoder
+from qtx_ros.model.explore import explorer
+from qtx_ros.model.heads import atom_edges
 from qtx_ros.model.maxvit import MaxViTEncoder
 from qtx_ros.model.text import TextEncoder
 from qtx_ros.model.transformer import EncoderBlock
+from qtx_ros.model.values import StateValue, WantedReturn
 from qtx_ros.preprocess import TEXT_BUCKETS
 from qtx_ros.spec import Spec
 
@@ -38,26 +42,31 @@ class QTransformer(nn.Module):
             EncoderBlock(config.width, config.heads, config.mlp_factor) for _ in range(config.temporal_layers)
         )
         self.context_norm = nn.LayerNorm(config.width)
+        self.code = PlainCode(self.bins)
         self.decoder = self._critic()
         self.twin = self._critic() if config.critics == 2 else None
+        self.actor = self._critic() if config.actor else None
+        self.state_value = StateValue(self.context_tokens, config.width) if config.actor else None
+        self.wanted = WantedReturn(config.width) if config.returns else None
 
     def _critic(self) -> ActionDecoder:
         """A critic with initial weights of its own; frames, instruction and context are encoded for all critics."""
-        config = self.config
-        return ActionDecoder(
-            self.bins,
-            self.history * self.tokens,
-            config.width,
-            config.heads,
-            config.decoder_layers,
-            config.mlp_factor,
-            config.dueling,
-        )
+        return ActionDecoder(self.code.sizes, self.context_tokens, self.config)
 
     @property
     def critics(self) -> list[ActionDecoder]:
         """One critic, or the twins."""
         return [self.decoder] if self.twin is None else [self.decoder, self.twin]
+
+    @property
+    def deciders(self) -> list[ActionDecoder]:
+        """Whose outputs decide: the critics, or the actor where there is one."""
+        return self.critics if self.actor is None else [self.actor]
+
+    @property
+    def context_tokens(self) -> int:
+        """N: tokens of the context."""
+        return self.history * self.tokens + self.config.returns
 
     conditions = 1  # under which each frame is encoded
 
@@ -90,28 +99,69 @@ class QTransformer(nn.Module):
         return torch.cat([pictures, self.encoder.state_token(state, scales[-1], shifts[-1])[:, None]], 1)
 
     def context(self, ring: Tensor) -> Tensor:
-        """Context tokens [B, T · K, W] of the ring [B, T, K, W], the newest frame last."""
+        """Context tokens [B, N, W] of the ring [B, T, K, W], the newest frame last."""
         x = (ring + self.time_position + self.slot_position).flatten(1, 2)
         for block in self.temporal:
             x = block(x)
-        return self.context_norm(x)
+        x = self.context_norm(x)
+        return x if self.wanted is None else self.wanted.append(x)
 
-    def q_values(self, context: Tensor, bins: Tensor) -> Tensor:
-        """Teacher forced on the taken bins, int64 [B, D]: Q [B, D, M], of twins the smaller one; absent bins −inf."""
-        return smallest(self.critic_q_values(context, bins))
+    def to_tokens(self, bins: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Tokens int64 [B, K] of bins int64 [B, D]: what a batch's `bins` are once the trainer hands it to a method."""
+        return self.code.to_tokens(bins, generator)
 
-    def critic_q_values(self, context: Tensor, bins: Tensor) -> list[Tensor]:
-        """Teacher forced on the taken bins, int64 [B, D]: Q [B, D, M] of each critic."""
-        return [critic.q_values(context, bins[:, : len(self.bins) - 1]) for critic in self.critics]
+    def to_bins(self, tokens: Tensor) -> Tensor:
+        """Bins int64 [B, D] of tokens int64 [B, K]."""
+        return self.code.to_bins(tokens)
+
+    def q_values(self, context: Tensor, tokens: Tensor) -> Tensor:
+        """Teacher forced on the taken tokens, int64 [B, K]: Q [B, K, M], of twins the smaller; absent bins −inf.
+
+        Of an actor it is the logits of its policy.
+        """
+        return smallest([critic.values(*self.code.forced(critic, context, tokens)) for critic in self.deciders])
+
+    def critic_q_values(self, context: Tensor, tokens: Tensor) -> list[Tensor]:
+        """Teacher forced on the taken tokens, int64 [B, K]: Q [B, K, M] of each critic."""
+        return [critic.values(*self.code.forced(critic, context, tokens)) for critic in self.critics]
+
+    def critic_logits(self, context: Tensor, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """With `atoms`: logits [B, K, M, A] and Q [B, K, M] of each critic, teacher forced on tokens int64 [B, K].
+
+        Q = `heads.expected(logits, model.decoder.centres)`, absent bins −inf; the logits of absent bins are finite and
+        mean nothing: leave out what is not finite in Q. A target's histogram is over `model.atom_edges` [A + 1],
+        smoothed by a Gaussian of `heads.SIGMA` atoms.
+        """
+        pairs = [(critic, *self.code.forced(critic, context, tokens)) for critic in self.critics]
+        return [(logits, critic.values(logits, present)) for critic, logits, present in pairs]
+
+    @property
+    def atom_edges(self) -> Tensor:
+        """Edges [A + 1] of the bins of value that `critic_logits` has logits for."""
+        return atom_edges(self.config.atoms, self.config.value_range).to(self.decoder.centres.device)
 
     def first_q_values(self, context: Tensor) -> Tensor:
-        """Q of the first dimension, [B, M]: its maximum is the value of the state."""
-        nothing = torch.zeros(len(context), 0, dtype=torch.int64, device=context.device)
-        return smallest([critic.q_values(context, nothing)[:, 0] for critic in self.critics])
+        """Q of the first token, [B, M]: its maximum is the value of the state."""
+        return smallest([self.code.first(critic, context) for critic in self.deciders])
 
     def decode(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Greedy bins int64 [B, D], their Q [B, D], and all Q [B, D, M]."""
-        return decode([(critic, context) for critic in self.critics], smallest)
+        return self.code.decision(*decode(self.walks(context), smallest, self.code.places))
+
+    def walks(self, context: Tensor) -> list[Walk]:
+        """A walk of each of those that decide."""
+        return [self.code.walk(critic, context) for critic in self.deciders]
+
+    def sample(
+        self, context: Tensor, generator: torch.Generator, temperature: float = 0.0, random: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """`decode` that explores: bins from softmax(Q / temperature), 0 the best; random ones where `random` says so.
+
+        random: bool [B, D]; epsilon over a subset of the dimensions is `torch.rand(B, D, …) < epsilon`. Later
+        dimensions see the bins that were taken before them. In process only.
+        """
+        choose = explorer(self.code.dimensions, generator, temperature, random)
+        return self.code.decision(*decode(self.walks(context), smallest, self.code.places, choose))
 
     def set_statistics(self, pixel_mean: Tensor, pixel_std: Tensor, state_mean: Tensor, state_std: Tensor) -> None:
         """Set what normalises pixels [3] and state [S]; a standard deviation must be positive."""
