@@ -11,12 +11,15 @@ import json
 import tempfile
 import time
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from qtx_ros.preprocess import text_tokens
 from qtx_ros.spec import Spec
+
+if TYPE_CHECKING:
+    from qtx_ros.bench.limits import Limits
 
 INSTRUCTION = "open the drawer"
 EPISODE = 20  # ticks between two resets
@@ -59,7 +62,8 @@ def main(args: argparse.Namespace) -> int:
         run = args.run or _fresh_run(Path(folder) / "run", args.robot, args.config)
         spec, ways = _ways(run, Path(folder), args, stack)
         bins, times = measure(spec, ways, args.ticks)
-    _report(spec, ways, bins, times, args)
+        found = _limits(Path(folder) / "bundle", ways["ONNX one graph"].device, args.threads)
+    _report(spec, ways, bins, times, found, args)
     return 0
 
 
@@ -82,7 +86,17 @@ def measure(spec: Spec, ways: dict[str, Way], ticks: int) -> tuple[dict, dict]:
     return {n: np.array(b[WARM_UP:]) for n, b in bins.items()}, {n: np.array(t[WARM_UP:]) for n, t in times.items()}
 
 
-def _report(spec: Spec, ways: dict[str, Way], bins: dict, times: dict, args: argparse.Namespace) -> None:
+def _limits(bundle: Path, device: str, threads: int) -> Limits | None:
+    """What the device allows; None where ONNX Runtime does not run the graph."""
+    from qtx_ros.bench.limits import limits
+    from qtx_ros.deploy.bundle import load_bundle
+
+    return None if device.startswith("torch") else limits(load_bundle(bundle), device, threads)
+
+
+def _report(
+    spec: Spec, ways: dict[str, Way], bins: dict, times: dict, found: Limits | None, args: argparse.Namespace
+) -> None:
     reference = bins["torch eager"]
     print(f"one tick of {spec.name}: {len(spec.cameras)} camera(s), {len(spec.dimensions)} dimensions, "
           f"history {spec.history}, {args.threads} thread(s), {args.ticks} ticks")  # fmt: skip
@@ -93,7 +107,12 @@ def _report(spec: Spec, ways: dict[str, Way], bins: dict, times: dict, args: arg
         other = int((bins[name] != reference).any(1).sum())
         print(f"{name:24s} {p50:8.2f} {p99:8.2f} {cpu:11.2f} {other:7d}/{args.ticks}")
         summary[name] = {"p50": round(p50, 3), "p99": round(p99, 3), "cpu_p50": round(cpu, 3), "other_bins": other}
-    print(json.dumps({"benchmark": "tick", "threads": args.threads, "ticks": args.ticks, "ms": summary}))
+    line = {"benchmark": "tick", "threads": args.threads, "ticks": args.ticks, "ms": summary}
+    if found:
+        p50 = summary["ONNX one graph"]["p50"]
+        print(*[ways["ONNX one graph"].line, *found.lines(p50)], sep="\n")
+        line |= {"limits": found.to_dict(), "fraction": round(found.fraction(p50), 3)}
+    print(json.dumps(line))
 
 
 def _fresh_run(folder: Path, robot: str, config: str | None) -> Path:
@@ -190,6 +209,7 @@ class _Graph:
         from qtx_ros.deploy.policy import Policy
 
         self._policy = Policy.load(bundle, device, threads)
+        self.device, self.line = self._policy.device, self._policy.device_line
 
     def start(self, tokens: np.ndarray) -> None:
         self._policy.reset()

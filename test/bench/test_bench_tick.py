@@ -12,10 +12,13 @@ import pytest
 
 from qtx_ros import cli, config
 from qtx_ros.bench import tick, tick_against, tick_table
+from qtx_ros.bench.limits import Limits
 from qtx_ros.bench.q_transformer_weights import load_weights
 from qtx_ros.errors import QtxError
+from qtx_ros.learn.settings import TrainConfig
 from qtx_ros.model.policy import ModelConfig, QTransformer
 from qtx_ros.paths import share
+from qtx_ros.spec import Spec
 
 PEER_PYTHON = os.environ.get("QTX_PEER_PYTHON", "")
 SMALL = "model: {channels: [4, 8], grid: 1, width: 16, heads: 2, decoder_layers: 1, text_width: 8}\n"
@@ -73,3 +76,25 @@ def test_the_table_holds_every_size(tmp_path, capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines[2:4]] == [["1", "16²"], ["2", "16²"]]
     assert [(cell["history"], cell["p50"] > 0) for cell in json.loads(lines[-1])["table"]] == [(1, True), (2, True)]
+
+
+def test_what_a_device_allows_is_counted_from_the_graph_it_runs(tmp_path, capsys):
+    (tmp_path / "small.yaml").write_text(SMALL)
+    parser = argparse.ArgumentParser()
+    tick.add_arguments(parser)
+    assert tick.main(parser.parse_args(["--config", str(tmp_path / "small.yaml"), "--ticks", "3"])) == 0
+    out = capsys.readouterr().out
+    summary = json.loads(out.splitlines()[-1])
+    found, p50 = summary["limits"], summary["ms"]["ONNX one graph"]["p50"]
+    model = QTransformer(Spec.load("sawyer_sim"), config.load(TrainConfig, tmp_path / "small.yaml").model)
+    used = sum(p.numel() for name, p in model.named_parameters() if not name.startswith(("text", "film")))
+    assert found["nodes"] > 50 and used * 4 < found["bytes"] < used * 8 + 2e5
+    assert found["launch_us"] > 0 and 1e8 < found["bandwidth"] < 1e13
+    assert summary["fraction"] == pytest.approx(max(found["launch_ms"], found["bandwidth_ms"]) / p50, abs=1e-3)
+    assert "launch-bound limit" in out and "bandwidth-bound limit" in out
+
+
+def test_limits_are_the_larger_of_launches_and_bytes():
+    found = Limits(nodes=200, bytes=4_000_000, launch_us=2.0, bandwidth=1e10)
+    assert (found.launch_ms, found.bandwidth_ms) == pytest.approx((0.4, 0.4))
+    assert found.fraction(0.8) == pytest.approx(0.5)
