@@ -9,6 +9,7 @@ from qtx_ros.errors import QtxError
 from qtx_ros.model.maxvit import MaxViTConfig
 
 ENCODERS = ("conv", "maxvit")
+TEXTS = ("film", "cross", "none")
 FEWEST_ATOMS = 8  # of HL-Gauss
 
 
@@ -26,7 +27,10 @@ class ModelConfig:
     temporal_layers: int = 1
     decoder_layers: int = 2
     mlp_factor: int = 2  # hidden units of a transformer MLP, in widths
+    text: str = "film"  # how the instruction acts; cross: tokens look up its words; none: it does not
     text_width: int = 64  # numbers of the instruction's embedding
+    text_encoder: str = "hashed"  # or a frozen sentence encoder: its folder, or the package that holds it
+    text_size: int = 0  # numbers of the frozen encoder's embedding; qtx train finds it
     dueling: bool = False
     atoms: int = 0  # HL-Gauss: each bin's Q is a histogram of this many atoms; 0: a number
     value_range: tuple[float, float] = (0.0, 1.0)  # that the atoms cover: training's value_low and value_high
@@ -38,7 +42,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         sizes = {name: value for name, value in vars(self).items() if type(value) is int}
         for name, value in [*sizes.items(), *((f"channels[{i}]", c) for i, c in enumerate(self.channels))]:
-            if value < (0 if name in ("temporal_layers", "atoms") else 1):
+            if value < (0 if name in ("temporal_layers", "atoms", "text_size") else 1):
                 raise QtxError(f"model: {name} is {value}, expected at least 1")
         if not self.channels:
             raise QtxError("model: channels is empty, expected at least one convolution")
@@ -52,5 +56,9 @@ class ModelConfig:
             raise QtxError(f"model: critics is {self.critics}, expected 1 or 2")
         if not (math.isfinite(self.guidance) and self.guidance >= 0):
             raise QtxError(f"model: guidance is {self.guidance}, expected a number of at least 0")
+        if self.text not in TEXTS:
+            raise QtxError(f"model: text is {self.text!r}, expected one of {', '.join(TEXTS)}")
+        if self.text == "none" and (self.guidance != 1 or self.text_encoder != "hashed"):
+            raise QtxError("model: guidance and text_encoder mean nothing with text none, expected film or cross")
         if self.width % self.heads:
             raise QtxError(f"model: width {self.width} must be a multiple of heads {self.heads}")

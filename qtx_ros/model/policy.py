@@ -15,7 +15,7 @@ from qtx_ros.model.encoder import FrameEncoder, Observer, StateEncoder
 from qtx_ros.model.explore import explorer
 from qtx_ros.model.heads import atom_edges
 from qtx_ros.model.maxvit import MaxViTEncoder
-from qtx_ros.model.text import TextEncoder
+from qtx_ros.model.text import SentenceProjection, SentenceWord, TextAttention, TextEncoder, Words
 from qtx_ros.model.transformer import EncoderBlock
 from qtx_ros.model.values import StateValue, WantedReturn
 from qtx_ros.preprocess import TEXT_BUCKETS
@@ -34,8 +34,9 @@ class QTransformer(nn.Module):
         self.cameras = len(spec.cameras)
         self.encoder = _encoder(spec, config)
         self.tokens = self.encoder.tokens(self.cameras)
-        self.text = TextEncoder(TEXT_BUCKETS, config.text_width)
-        self.film = nn.Linear(config.text_width, self.encoder.film_size)
+        self.text = _text(config)
+        self.film = nn.Linear(config.text_width, self.encoder.film_size) if config.text == "film" else None
+        self.words = _words(self.text, config) if config.text == "cross" else None
         self.time_position = nn.Parameter(torch.randn(spec.history, 1, config.width) * 0.3)
         self.slot_position = nn.Parameter(torch.randn(self.tokens, config.width) * 0.3)
         self.temporal = nn.ModuleList(
@@ -78,25 +79,42 @@ class QTransformer(nn.Module):
     @property
     def feature_size(self) -> int:
         """F: numbers that stand for the instruction."""
-        return self.film.out_features
+        if self.words:
+            return self.words.feature_size
+        return self.film.out_features if self.film else 1
 
     def instruct(self, tokens: Tensor) -> Tensor:
-        """All that the policy needs of an instruction, [B, F] from int64 [B, L]: the FiLM parameters."""
-        return self.film(self.text(tokens))
+        """All that the policy needs of an instruction, [B, F]: FiLM parameters, or keys and values of its words.
+
+        tokens: int64 [B, L] of `preprocess.text_tokens`, or float [B, E] of a frozen encoder.
+        """
+        if self.text is None:
+            return 0.0 * tokens[:, :1].float()
+        found = self.text(tokens)
+        return self.words.features(*found) if self.words else self.film(found)
 
     def encode(self, frames: Tensor, state: Tensor, features: Tensor) -> Tensor:
         """Tokens [B, K, W] of one tick: frames uint8 [B, C, H, W, 3], raw state [B, S], features [B, F]."""
-        return self.encoder(frames, state, features)
+        return self._look_up(self.encoder(frames, state, self._film(features)), features)
+
+    def _film(self, features: Tensor) -> Tensor:
+        """FiLM parameters, [B, film_size] from features [B, F]; zeros, which do nothing, without FiLM."""
+        return features if self.film else features.new_zeros(len(features), self.encoder.film_size)
+
+    def _look_up(self, tokens: Tensor, features: Tensor) -> Tensor:
+        """Tokens [B, K, W] that have seen the instruction's words, where text is cross."""
+        return self.words(tokens, features) if self.words else tokens
 
     def look(self, frames: Tensor, features: Tensor) -> Tensor:
         """What `encode` knows without the state, of any number of cameras: tokens [B, C · P, W], P of a picture."""
         nothing = self.encoder.state_mean.expand(len(frames), -1)
-        return self.encoder(frames, nothing, features)[:, :-1]
+        return self._look_up(self.encoder(frames, nothing, self._film(features))[:, :-1], features)
 
     def join(self, pictures: Tensor, state: Tensor, features: Tensor) -> Tensor:
         """The rest of `encode`: tokens [B, K, W] from those of all pictures [B, C · P, W], raw state and features."""
-        scales, shifts = self.encoder.split_film(features)
-        return torch.cat([pictures, self.encoder.state_token(state, scales[-1], shifts[-1])[:, None]], 1)
+        scales, shifts = self.encoder.split_film(self._film(features))
+        token = self.encoder.state_token(state, scales[-1], shifts[-1])[:, None]
+        return torch.cat([pictures, self._look_up(token, features)], 1)
 
     def context(self, ring: Tensor) -> Tensor:
         """Context tokens [B, N, W] of the ring [B, T, K, W], the newest frame last."""
@@ -178,6 +196,21 @@ def _encoder(spec: Spec, config: ModelConfig) -> Observer:
     if config.encoder == "maxvit":
         return MaxViTEncoder(size, state_size, config.maxvit, config.width)
     return FrameEncoder(size, state_size, config.channels, config.grid, config.cell, config.width)
+
+
+def _text(config: ModelConfig) -> nn.Module | None:
+    """What makes numbers of an instruction."""
+    if config.text == "none":
+        return None
+    if config.text_encoder == "hashed":
+        return (Words if config.text == "cross" else TextEncoder)(TEXT_BUCKETS, config.text_width)
+    if not config.text_size:
+        raise QtxError(f"model: text_encoder {config.text_encoder!r} needs text_size, the numbers of its embedding")
+    return (SentenceWord if config.text == "cross" else SentenceProjection)(config.text_size, config.text_width)
+
+
+def _words(text: nn.Module, config: ModelConfig) -> TextAttention:
+    return TextAttention(text.count, config.text_width, config.width, config.heads, config.mlp_factor)
 
 
 def smallest(values: list[Tensor]) -> Tensor:

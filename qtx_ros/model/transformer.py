@@ -24,9 +24,10 @@ class Attention(nn.Module):
         key, value = self.key_value(x).chunk(2, -1)
         return self._split(key), self._split(value)
 
-    def forward(self, x: Tensor, keys_values: KeysValues, causal: bool = False) -> Tensor:
-        """[B, M, W] from queries [B, M, W] and keys and values [B, heads, N, W / heads]."""
-        y = F.scaled_dot_product_attention(self._split(self.query(x)), *keys_values, is_causal=causal)
+    def forward(self, x: Tensor, keys_values: KeysValues, causal: bool = False, mask: Tensor | None = None) -> Tensor:
+        """[B, M, W] from queries [B, M, W] and keys and values [B, heads, N, W / heads]; `mask` is added to logits."""
+        query = self._split(self.query(x))
+        y = F.scaled_dot_product_attention(query, *keys_values, attn_mask=mask, is_causal=causal)
         return self.out(y.transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor) -> Tensor:
