@@ -9,7 +9,9 @@ from qtx_ros.errors import QtxError
 from qtx_ros.model.maxvit import MaxViTConfig
 
 ENCODERS = ("conv", "maxvit")
+MAY_BE_ZERO = ("token_learner", "temporal_layers", "text_size", "atoms")
 TEXTS = ("film", "cross", "none")
+DECODERS, CODES, ORDERS = ("cross", "concat", "single"), ("plain", "coarse"), ("fixed", "random", "predicted")
 FEWEST_ATOMS = 8  # of HL-Gauss
 
 
@@ -22,6 +24,7 @@ class ModelConfig:
     channels: tuple[int, ...] = (16, 32, 64)  # of the convolutions: a stem of stride 4, then each halves the image
     grid: int = 2  # an image becomes grid × grid tokens
     cell: int = 2  # a token sees cell × cell pooled features
+    token_learner: int = 0  # learned tokens of an image (TokenLearner 1.1) instead of grid × grid; maxvit has its own
     width: int = 128  # numbers per token
     heads: int = 4
     temporal_layers: int = 1
@@ -31,6 +34,12 @@ class ModelConfig:
     text_width: int = 64  # numbers of the instruction's embedding
     text_encoder: str = "hashed"  # or a frozen sentence encoder: its folder, or the package that holds it
     text_size: int = 0  # numbers of the frozen encoder's embedding; qtx train finds it
+    decoder: str = "cross"  # attends to the context; concat: context and actions in one; single: a linear head
+    code: str = "plain"  # a token per dimension; coarse: two, a cell and a bin inside it
+    code_base: int = 16  # bins in a cell at most; dimensions with no more of them stay one token
+    order: str = "fixed"  # of the dimensions; random: in training; predicted: and a first token chooses one
+    tie_bins: bool = False  # the head of a bin is its embedding
+    beam: int = 1  # of the exported policy: prefixes that the search for the best action keeps
     dueling: bool = False
     atoms: int = 0  # HL-Gauss: each bin's Q is a histogram of this many atoms; 0: a number
     value_range: tuple[float, float] = (0.0, 1.0)  # that the atoms cover: training's value_low and value_high
@@ -42,12 +51,13 @@ class ModelConfig:
     def __post_init__(self) -> None:
         sizes = {name: value for name, value in vars(self).items() if type(value) is int}
         for name, value in [*sizes.items(), *((f"channels[{i}]", c) for i, c in enumerate(self.channels))]:
-            if value < (0 if name in ("temporal_layers", "atoms", "text_size") else 1):
+            if value < (0 if name in MAY_BE_ZERO else 1):
                 raise QtxError(f"model: {name} is {value}, expected at least 1")
         if not self.channels:
             raise QtxError("model: channels is empty, expected at least one convolution")
         if self.encoder not in ENCODERS:
             raise QtxError(f"model: encoder is {self.encoder!r}, expected one of {', '.join(ENCODERS)}")
+        self._check_decoder()
         if 0 < self.atoms < FEWEST_ATOMS:
             raise QtxError(f"model: atoms is {self.atoms}, expected 0 or at least {FEWEST_ATOMS}")
         if not self.value_range[0] < self.value_range[1]:
@@ -56,9 +66,26 @@ class ModelConfig:
             raise QtxError(f"model: critics is {self.critics}, expected 1 or 2")
         if not (math.isfinite(self.guidance) and self.guidance >= 0):
             raise QtxError(f"model: guidance is {self.guidance}, expected a number of at least 0")
+        if self.encoder == "maxvit" and self.token_learner:
+            raise QtxError(f"model: token_learner is {self.token_learner}, expected 0: maxvit has maxvit.tokens")
         if self.text not in TEXTS:
             raise QtxError(f"model: text is {self.text!r}, expected one of {', '.join(TEXTS)}")
         if self.text == "none" and (self.guidance != 1 or self.text_encoder != "hashed"):
             raise QtxError("model: guidance and text_encoder mean nothing with text none, expected film or cross")
         if self.width % self.heads:
             raise QtxError(f"model: width {self.width} must be a multiple of heads {self.heads}")
+
+    def _check_decoder(self) -> None:
+        """Names, and options of the decoder that exclude each other."""
+        for name, known in (("decoder", DECODERS), ("code", CODES), ("order", ORDERS)):
+            if getattr(self, name) not in known:
+                raise QtxError(f"model: {name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
+        if self.code_base < 2:
+            raise QtxError(f"model: code_base is {self.code_base}, expected at least 2")
+        if self.order != "fixed" and (self.code, self.decoder) not in (("plain", "cross"), ("plain", "concat")):
+            wanted = "code plain and decoder cross or concat"
+            raise QtxError(f"model: order {self.order} needs {wanted}, got {self.code} and {self.decoder}")
+        if self.tie_bins and self.atoms:
+            raise QtxError(f"model: tie_bins needs a number for each bin, atoms is {self.atoms}, expected 0")
+        if self.actor and (self.beam > 1 or self.order == "predicted"):
+            raise QtxError("model: beam and order predicted look for the highest Q, an actor decides by probability")

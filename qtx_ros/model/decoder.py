@@ -25,7 +25,8 @@ class ActionDecoder(QHead):
         width = config.width
         self.start = nn.Linear(context * width, width)
         self.position = nn.Parameter(torch.randn(len(sizes), width) * 0.5)
-        self.bin_embedding = nn.Embedding(sum(sizes[:-1]) or 1, width)
+        every = config.tie_bins or config.order != "fixed"  # else nothing follows the last token's bins
+        self.bin_embedding = nn.Embedding(sum(sizes if every else sizes[:-1]) or 1, width)
         self.blocks = self._blocks(config)
         self.norm = nn.LayerNorm(width)
         self.add_head(sizes, config)
@@ -90,6 +91,13 @@ class ActionDecoder(QHead):
         return self.values(self.outputs(x, place, present), present)[:, 0], kept
 
 
+class SingleHead(ActionDecoder):
+    """One dimension needs no autoregression: one linear head on the context's summary."""
+
+    def _blocks(self, config: ModelConfig) -> nn.ModuleList:
+        return nn.ModuleList()
+
+
 class Walk:
     """One decoder going from token to token of one context, keys and values kept."""
 
@@ -105,6 +113,12 @@ class Walk:
         q, self.past = self.decoder.step(x, self.place, self.past, self.context, self.present(previous))
         self.place += 1
         return q
+
+    def select(self, rows: Tensor) -> None:
+        """Go on from other rows of the batch, int64 [B′]; if they are as many, each has the context of its place."""
+        if len(rows) != len(self.start):
+            self.start, self.context = self.start[rows], [(keys[rows], values[rows]) for keys, values in self.context]
+        self.past = [(keys[rows], values[rows]) for keys, values in self.past]
 
     def present(self, previous: Tensor | None) -> Tensor | None:
         """Bins of the next token, bool [B, 1, M], where they depend on the bin before it; None: they do not."""

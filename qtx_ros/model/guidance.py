@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from qtx_ros.model.decoder import decode
+from qtx_ros.model.beam import decide, margin
+from qtx_ros.model.decoder import Walk
 from qtx_ros.model.encoder import Observer
 from qtx_ros.model.policy import ModelConfig, QTransformer, smallest
 
@@ -68,9 +69,15 @@ class GuidedPolicy(nn.Module):
         return guide(*(self.model.q_values(one, bins) for one in context.chunk(2, 1)), self.scale)
 
     def decode(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Greedy bins int64 [B, D] on the guided Q, their guided Q [B, D], and all guided Q [B, D, M]."""
-        walks = [walk for one in context.chunk(2, 1) for walk in self.model.walks(one)]
-        return self.model.code.decision(*decode(walks, self._combine, self.model.code.places))
+        """The best bins found on the guided Q, int64 [B, D], their guided Q [B, D], and all guided Q [B, D, M]."""
+        return decide(self.model.code, self._walks(context), self._combine, self.config.beam)
+
+    def margin(self, context: Tensor) -> Tensor:
+        """The smallest difference of guided Q, [B], between what `decode` chose and what it did not."""
+        return margin(self.model.code, self._walks(context), self._combine, self.config.beam)
+
+    def _walks(self, context: Tensor) -> list[Walk]:
+        return [walk for one in context.chunk(2, 1) for walk in self.model.walks(one)]
 
     def _combine(self, values: list[Tensor]) -> Tensor:
         count = len(self.model.deciders)

@@ -24,11 +24,14 @@ class QHead(nn.Module):
         """Heads of tokens with `sizes` bins each."""
         count, widest, width = len(sizes), max(sizes), config.width
         atoms = (config.atoms,) if config.atoms else ()
-        self.head = nn.Parameter(torch.randn(count, width, widest, *atoms) * 0.3 / width**0.5)
+        self.scale = 0.3 / width**0.5
+        self.head = None if config.tie_bins else nn.Parameter(torch.randn(count, width, widest, *atoms) * self.scale)
         self.head_bias = nn.Parameter(torch.zeros(count, widest, *atoms))
         self.value_head = nn.Parameter(torch.zeros(count, width, 1, *atoms)) if config.dueling else None
         self.register_buffer("offset", torch.tensor([0, *sizes]).cumsum(0)[:count], persistent=False)  # [K]
         self.register_buffer("present", torch.arange(widest) < torch.tensor(sizes)[:, None], persistent=False)  # [K, M]
+        rows = (self.offset[:, None] + torch.arange(widest)).clamp(max=sum(sizes) - 1)
+        self.register_buffer("rows", rows if config.tie_bins else None, persistent=False)  # [K, M] of bin_embedding
         centres = atom_centres(config.atoms, config.value_range) if config.atoms else None
         self.register_buffer("centres", centres, persistent=False)  # [A]
 
@@ -39,21 +42,33 @@ class QHead(nn.Module):
         """
         part = slice(first, first + x.shape[1])
         x = self.norm(x)
-        q = torch.einsum("bpw,pwm...->bpm...", x, self.head[part]) + self.head_bias[part]
+        q = torch.einsum("bpw,pwm...->bpm...", x, self._heads()[part]) + self.head_bias[part]
         if self.value_head is None:
             return q
-        return q - present_mean(q, present) + torch.einsum("bpw,pwm...->bpm...", x, self.value_head[part])
+        value = torch.einsum("bpw,pwm...->bpm...", x, self.value_head[part])
+        return q - self._mean(q, present) + value
+
+    def all_outputs(self, x: Tensor) -> Tensor:
+        """Outputs [B, P, K, M], or logits [B, P, K, M, A], of every head for each token [B, P, W]."""
+        x = self.norm(x)
+        q = torch.einsum("bpw,kwm...->bpkm...", x, self._heads()) + self.head_bias
+        if self.value_head is None:
+            return q
+        return q - self._mean(q, self.present) + torch.einsum("bpw,kwm...->bpkm...", x, self.value_head)
+
+    def _heads(self) -> Tensor:
+        """[K, W, M], or [K, W, M, A]; tied: the embedding of each bin, as small as an untied head starts."""
+        return self.head if self.rows is None else self.bin_embedding.weight[self.rows].transpose(1, 2) * self.scale
+
+    def _mean(self, q: Tensor, present: Tensor) -> Tensor:
+        """Mean over the present bins, kept as one bin: [..., 1] of [..., M], or [..., 1, A] of logits [..., M, A]."""
+        bins, mask = (-1, present) if self.centres is None else (-2, present[..., None])
+        return (q * mask).sum(bins, keepdim=True) / mask.sum(bins, keepdim=True)
 
     def values(self, outputs: Tensor, present: Tensor) -> Tensor:
         """Q [B, P, M] from `outputs`; absent bins −inf."""
         q = outputs if self.centres is None else expected(outputs, self.centres)
         return q.masked_fill(~present, float("-inf"))
-
-
-def present_mean(q: Tensor, present: Tensor) -> Tensor:
-    """Mean over the present bins, kept as one bin: [B, P, 1] of [B, P, M], or [B, P, 1, A] of [B, P, M, A]."""
-    bins, mask = (-1, present) if q.ndim == 3 else (-2, present[..., None])
-    return (q * mask).sum(bins, keepdim=True) / mask.sum(bins, keepdim=True)
 
 
 def expected(logits: Tensor, centres: Tensor) -> Tensor:

@@ -8,19 +8,23 @@ import torch
 from torch import Tensor, nn
 
 from qtx_ros.errors import QtxError
-from qtx_ros.model.codes import PlainCode
+from qtx_ros.model.beam import decide, margin
+from qtx_ros.model.codes import CoarseCode, PlainCode
+from qtx_ros.model.concat import ConcatDecoder
 from qtx_ros.model.config import ModelConfig as ModelConfig  # part of this module's face
-from qtx_ros.model.decoder import ActionDecoder, Walk, decode
+from qtx_ros.model.decoder import ActionDecoder, SingleHead, Walk, decode
 from qtx_ros.model.encoder import FrameEncoder, Observer, StateEncoder
 from qtx_ros.model.explore import explorer
 from qtx_ros.model.heads import atom_edges
 from qtx_ros.model.maxvit import MaxViTEncoder
+from qtx_ros.model.order import OrderedCode
 from qtx_ros.model.text import SentenceProjection, SentenceWord, TextAttention, TextEncoder, Words
 from qtx_ros.model.transformer import EncoderBlock
 from qtx_ros.model.values import StateValue, WantedReturn
 from qtx_ros.preprocess import TEXT_BUCKETS
 from qtx_ros.spec import Spec
 
+DECODERS = {"cross": ActionDecoder, "concat": ConcatDecoder, "single": SingleHead}
 SMALLEST_IMAGE = 8  # [px], the stem's kernel
 
 
@@ -43,7 +47,7 @@ class QTransformer(nn.Module):
             EncoderBlock(config.width, config.heads, config.mlp_factor) for _ in range(config.temporal_layers)
         )
         self.context_norm = nn.LayerNorm(config.width)
-        self.code = PlainCode(self.bins)
+        self.code = _code(self.bins, config)
         self.decoder = self._critic()
         self.twin = self._critic() if config.critics == 2 else None
         self.actor = self._critic() if config.actor else None
@@ -52,7 +56,7 @@ class QTransformer(nn.Module):
 
     def _critic(self) -> ActionDecoder:
         """A critic with initial weights of its own; frames, instruction and context are encoded for all critics."""
-        return ActionDecoder(self.code.sizes, self.context_tokens, self.config)
+        return DECODERS[self.config.decoder](self.code.sizes, self.context_tokens, self.config)
 
     @property
     def critics(self) -> list[ActionDecoder]:
@@ -163,8 +167,12 @@ class QTransformer(nn.Module):
         return smallest([self.code.first(critic, context) for critic in self.deciders])
 
     def decode(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Greedy bins int64 [B, D], their Q [B, D], and all Q [B, D, M]."""
-        return self.code.decision(*decode(self.walks(context), smallest, self.code.places))
+        """The best bins, greedy or of a beam: int64 [B, D]; their Q [B, D], and all Q [B, D, M]."""
+        return decide(self.code, self.walks(context), smallest, self.config.beam)
+
+    def margin(self, context: Tensor) -> Tensor:
+        """The smallest difference of Q, [B], between what `decode` chose and what it did not, in any of its choices."""
+        return margin(self.code, self.walks(context), smallest, self.config.beam)
 
     def walks(self, context: Tensor) -> list[Walk]:
         """A walk of each of those that decide."""
@@ -195,7 +203,7 @@ def _encoder(spec: Spec, config: ModelConfig) -> Observer:
         return StateEncoder(state_size, config.width)
     if config.encoder == "maxvit":
         return MaxViTEncoder(size, state_size, config.maxvit, config.width)
-    return FrameEncoder(size, state_size, config.channels, config.grid, config.cell, config.width)
+    return FrameEncoder(size, state_size, config.channels, config.grid, config.cell, config.width, config.token_learner)
 
 
 def _text(config: ModelConfig) -> nn.Module | None:
@@ -211,6 +219,16 @@ def _text(config: ModelConfig) -> nn.Module | None:
 
 def _words(text: nn.Module, config: ModelConfig) -> TextAttention:
     return TextAttention(text.count, config.text_width, config.width, config.heads, config.mlp_factor)
+
+
+def _code(bins: tuple[int, ...], config: ModelConfig) -> PlainCode:
+    """How actions become tokens."""
+    if config.order != "fixed":
+        return OrderedCode(bins, config.order == "predicted")
+    code = CoarseCode(bins, config.code_base) if config.code == "coarse" else PlainCode(bins)
+    if config.decoder == "single" and code.places > 1:
+        raise QtxError(f"model: decoder is single, for an action of one token; this robot's has {code.places}")
+    return code
 
 
 def smallest(values: list[Tensor]) -> Tensor:
