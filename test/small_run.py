@@ -14,6 +14,7 @@ from qtx_ros.spec import ActionDimension, Camera, CommandStream, Spec, StateStre
 
 torch.set_num_threads(1)
 SMALL = ModelConfig(channels=(4, 8), grid=1, cell=2, width=16, heads=2, decoder_layers=1, text_width=8)
+PARTS = {"iql": {"actor": True}, "dt": {"returns": True}}  # of the network that a method needs
 
 
 def small_spec(bins: tuple[int, ...] = (5, 7, 3), history: int = 2, size: int = 16, cameras: int = 1) -> Spec:

@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 from qtx_ros.errors import QtxError
 from qtx_ros.model.policy import ModelConfig
 
-_POSITIVE = ("steps", "batch_size", "learning_rate", "clip_norm", "n_step", "log_every", "save_every")
-_FRACTIONS = ("final_learning_rate", "beta2", "gamma", "target_rate", "text_drop")
+EPISODES = ("all", "success", "demonstrations")
+LOSSES = ("mse", "hl_gauss")
+CONSERVATIVE = ("zero", "softmax")
+_POSITIVE = ("steps", "batch_size", "chunk", "learning_rate", "clip_norm", "n_step", "log_every", "save_every")
+_FRACTIONS = ("final_learning_rate", "beta2", "gamma", "target_rate", "text_drop", "expectile")
 _AT_LEAST_ZERO = (
-    "warmup_steps", "weight_decay", "alpha", "shift", "state_noise", "threads", "loader_threads", "cache_mb"
+    "warmup_steps", "weight_decay", "alpha", "shift", "colour", "state_noise", "threads", "loader_threads", "cache_mb",
+    "target_every", "smooth", "regenerative", "consistency", "margin", "margin_weight", "temperature"
 )  # fmt: skip
 
 
@@ -20,9 +24,10 @@ class TrainConfig:
     """Learning rule, optimiser, augmentation and network."""
 
     method: str = "q"  # a name in `qtx_ros.learn.methods.METHODS`
-    demonstrations_only: bool = False  # leave out episodes that did not succeed
+    episodes: str = "all"  # or success: that succeeded; or demonstrations: of these, what no policy did by itself
     steps: int = 4000  # gradient steps
-    batch_size: int = 64
+    batch_size: int = 64  # transitions
+    chunk: int = 1  # of them that follow each other, sharing frames and augmentation; 16: far less to encode
     learning_rate: float = 5e-4
     warmup_steps: int = 200
     final_learning_rate: float = 0.1  # at the last step, as a share of learning_rate
@@ -38,8 +43,21 @@ class TrainConfig:
     value_low: float = 0.0  # targets are clipped to [value_low, value_high]; unseen bins are pushed to value_low
     value_high: float = 1.0
     target_rate: float = 0.01  # share of the online weights that the target network takes each step
+    target_every: int = 0  # steps between copies of all online weights instead, 0: target_rate
+
+    loss: str = "mse"  # or hl_gauss: values are histograms, with model.atoms
+    atom_sigma: float = 0.75  # of a target's histogram, in widths of an atom
+    smooth: float = 0.0  # standard deviation [bins] of what neighbours of the taken bin share with it; bc: soft labels
+    conservative: str = "zero"  # unseen bins are worth value_low; or softmax: log-sum-exp minus the taken bin
+    margin: float = 0.0  # by which the taken bin of a successful episode should lead, with margin_weight
+    margin_weight: float = 0.0
+    consistency: float = 0.0  # weight of the penalty on Q whose greedy bin is not the one that its target assumed
+    regenerative: float = 0.0  # weight of the squared distance to the initial weights
+    expectile: float = 0.8  # of method iql: which expectile of Q the value of a state is
+    temperature: float = 3.0  # of method iql: exponent of the advantage in the weights of the policy's loss
 
     shift: int = 3  # random shift of the images, up to ± pixels
+    colour: float = 0.0  # random brightness, contrast and saturation of the images, times 1 ± this
     state_noise: float = 0.0  # Gaussian noise on the state, in standard deviations of the data
     text_drop: float = 0.0  # probability that a transition is learned without its instruction, for model.guidance
     threads: int = 1  # of PyTorch, 0: its own choice; results are bit-identical for the same number only
@@ -52,15 +70,37 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         self._check(_POSITIVE, lambda x: x > 0, "more than 0")
+        self._check(("atom_sigma",), lambda x: x > 0, "more than 0")
         self._check(_FRACTIONS, lambda x: 0 <= x <= 1, "between 0 and 1")
         self._check(_AT_LEAST_ZERO, lambda x: x >= 0, "at least 0")
         if not self.value_low < self.value_high:
             raise QtxError(f"training: value_low {self.value_low} must be below value_high {self.value_high}")
 
-        if self.method == "bc" and self.model.critics > 1:
-            raise QtxError(f"training: model.critics is {self.model.critics}, expected 1: method bc has no values")
+        for name, known in (("episodes", EPISODES), ("loss", LOSSES), ("conservative", CONSERVATIVE)):
+            if getattr(self, name) not in known:
+                raise QtxError(f"training: {name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
+        if self.model.atoms and self.model.value_range != (self.value_low, self.value_high):
+            values = self.value_low, self.value_high
+            raise QtxError(f"training: model.value_range is {self.model.value_range}, values are clipped to {values}")
+        if self.model.text == "none" and self.text_drop:
+            raise QtxError(f"training: text_drop is {self.text_drop}, expected 0: with model.text none none is learned")
+        self._check_method()
         if self.model.guidance != 1 and not self.text_drop:
             raise QtxError(f"training: model.guidance {self.model.guidance} needs a text_drop above 0")
+
+    def _check_method(self) -> None:
+        """A method needs what its network has, and nothing is learned that no key asks for."""
+        method, model = self.method, self.model
+        if method in ("bc", "dt") and model.critics > 1:
+            raise QtxError(f"training: model.critics is {model.critics}, expected 1: method {method} has no values")
+        for key, owner in (("actor", "iql"), ("returns", "dt")):
+            if getattr(model, key) != (method == owner):
+                wanted = str(method == owner).lower()
+                raise QtxError(f"training: model.{key} must be {wanted} for method {method}, it belongs to {owner}")
+        if (self.loss == "hl_gauss") != (model.atoms > 0):
+            raise QtxError(f"training: loss is {self.loss} and model.atoms {model.atoms}: only hl_gauss needs some")
+        if self.loss == "hl_gauss" and method not in ("q", "cql"):
+            raise QtxError(f"training: loss is hl_gauss, method {method} knows mse only")
 
     def _check(self, names: tuple[str, ...], fits, wanted: str) -> None:
         for name in names:

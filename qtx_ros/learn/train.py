@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="RUN", help="folder of the run")
     parser.add_argument("--config", help="YAML, or a name in config/train (default sawyer_sim)")
     parser.add_argument("--steps", type=int, help="gradient steps, instead of the configuration's")
-    parser.add_argument("--method", help="learning method, instead of the configuration's: q or bc")
+    parser.add_argument("--method", help="learning method, instead of the configuration's: q, bc, iql, cql or dt")
     parser.add_argument("--device", help="cpu, cuda or auto, instead of the configuration's")
     parser.add_argument("--seed", type=int, help="of weights, order and augmentation (default 0)")
     parser.add_argument("--resume", action="store_true", help="continue the run if it was begun")
@@ -70,9 +70,15 @@ def read_config(
 
 
 def open_dataset(paths: list[str], config: TrainConfig, verify: bool = False) -> Dataset:
-    """The labelled episodes that a configuration trains on."""
-    labels = ("success",) if config.demonstrations_only else ("success", "failure")
-    return Dataset.open(paths, verify=verify, labels=labels)
+    """The labelled episodes that a configuration trains on; QtxError if there are none."""
+    labels = ("success", "failure") if config.episodes == "all" else ("success",)
+    dataset = Dataset.open(paths, verify=verify, labels=labels)
+    if config.episodes != "demonstrations":
+        return dataset
+    shown = [episode for episode in dataset.episodes if episode.manifest.get("collector") != "policy"]
+    if not shown:
+        raise QtxError(f"{', '.join(paths)}: a policy collected all {len(dataset)} successes, none is a demonstration")
+    return Dataset(dataset.spec, shown)
 
 
 def describe(dataset: Dataset, paths: list[str]) -> dict:

@@ -1,4 +1,4 @@
-"""Parts that other methods than Q-learning need: the value of a state, and a wanted return as a token of the context."""
+"""Parts that other methods than Q-learning need: the value of a state, and a wanted return as token of the context."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_a_failed_end_is_worth_nothing_or_unknown(tmp_path):
 
 
 def test_targets_respect_the_monte_carlo_bound_and_the_range(tmp_path):
-    from qtx_ros.learn.methods import q_targets
+    from qtx_ros.learn.methods_q import q_targets
     from qtx_ros.learn.trainer import to_tensors
 
     settings = small_config(gamma=GAMMA, value_high=0.9)

@@ -13,12 +13,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from small_run import small_config, small_spec, write_small_set
+from small_run import PARTS, SMALL, small_config, small_spec, write_small_set
 
 from qtx_ros import cli, config
 from qtx_ros.data.dataset import Dataset
 from qtx_ros.errors import QtxError
-from qtx_ros.learn import checkpoint, methods
+from qtx_ros.learn import checkpoint, contexts, methods
 from qtx_ros.learn.settings import TrainConfig, learning_rate
 from qtx_ros.learn.trainer import Trainer, open_windows, to_tensors
 
@@ -39,7 +39,8 @@ def trained(windows, settings, seed=0) -> Trainer:
 @pytest.mark.parametrize("method", list(methods.METHODS))
 @pytest.mark.parametrize("bins", [(5, 7, 3), (4,)], ids=["three dimensions", "one dimension"])
 def test_every_method_reduces_its_loss(tmp_path, method, bins):
-    settings = small_config(method=method, steps=60, learning_rate=3e-3, clip_norm=100.0)
+    network = replace(SMALL, **PARTS.get(method, {}))
+    settings = small_config(method=method, model=network, steps=60, learning_rate=3e-3, clip_norm=100.0)
     windows = windows_of(tmp_path, small_spec(bins), settings)
     trainer, batch = Trainer(windows.spec, settings, 0), windows.batch(np.arange(8))
     losses = [trainer.update(batch)["loss"].item() for _ in range(settings.steps)]
@@ -56,9 +57,7 @@ def test_unseen_actions_go_to_zero_and_seen_ones_to_their_return(tmp_path):
     tensors = to_tensors(batch, trainer.device)
     model = trainer.model.eval()
     with torch.no_grad():
-        features = model.instruct(tensors["tokens"])
-        ring = methods.encode_ring(model, tensors["frames"][:, :2], tensors["state"][:, :2], features)
-        q = model.q_values(model.context(ring), tensors["bins"])
+        q = model.q_values(contexts.online(model, tensors), tensors["bins"])
     taken = q.gather(-1, tensors["bins"][..., None])[..., 0]
     unseen = torch.isfinite(q).scatter(-1, tensors["bins"][..., None], False)
     assert q[unseen].abs().mean() < 0.1
@@ -97,8 +96,30 @@ def test_each_frame_is_encoded_once_per_network(tmp_path, monkeypatch):
     trainer, encoded = Trainer(windows.spec, settings, 0), {}
     for name, network in (("online", trainer.model), ("target", trainer.target)):
         network.encoder.register_forward_hook(lambda _, args, __, name=name: encoded.update({name: len(args[0])}))
-    trainer.update(windows.batch(np.arange(8)))
-    assert encoded == {"online": 8 * 2, "target": 8 * 4}  # s and s′ of history 2, three steps apart
+    trainer.update(windows.batch(np.array([4, 14, 24, 34])))
+    assert encoded == {"online": 4 * 2, "target": 4 * 4}  # s and s′ of history 2, three steps apart
+
+
+def test_a_chunk_encodes_what_its_windows_share_once(tmp_path, monkeypatch):
+    settings = small_config(chunk=4)
+    windows = windows_of(tmp_path, None, settings)
+    trainer, encoded = Trainer(windows.spec, settings, 0), {}
+    for name, network in (("online", trainer.model), ("target", trainer.target)):
+        network.encoder.register_forward_hook(lambda _, args, __, name=name: encoded.update({name: len(args[0])}))
+        network.text.register_forward_hook(lambda _, args, __, name=name: encoded.update({f"{name} text": len(args[0])}))
+    trainer.update(windows.batch(np.array([2, 3, 4, 5, 12, 13, 14, 15])))
+    assert encoded == {"online": 2 * 5, "target": 2 * 6, "online text": 2, "target text": 2}
+
+
+def test_chunks_change_what_is_encoded_but_not_what_is_learned(tmp_path):
+    settings = small_config(shift=0, n_step=2)
+    windows = windows_of(tmp_path, None, settings)
+    together = open_windows(windows.dataset, replace(settings, chunk=8))
+    picked = np.array([3, 4, 5, 6, 7, 20, 21, 22])
+    losses = [Trainer(w.spec, settings, 0).update(w.batch(picked)) for w in (windows, together)]
+    assert len(together.batch(picked)["frames"]) < len(windows.batch(picked)["frames"])
+    for name in ("loss", "gradient_norm"):
+        torch.testing.assert_close(losses[0][name], losses[1][name])
 
 
 def test_a_bin_outside_its_dimension_is_an_error(tmp_path):
@@ -128,7 +149,7 @@ def test_a_bad_configuration_is_named(changes, message):
 
 
 def test_an_unknown_method_or_device_is_named():
-    with pytest.raises(QtxError, match="method is 'sarsa', expected one of q, bc"):
+    with pytest.raises(QtxError, match="method is 'sarsa', expected one of q, bc, iql, cql, dt"):
         Trainer(small_spec(), small_config(method="sarsa"), 0)
     with pytest.raises(QtxError, match="device 'abacus' cannot be used"):
         Trainer(small_spec(), small_config(device="abacus"), 0)
@@ -189,6 +210,6 @@ def test_a_run_holds_spec_config_data_and_curves(tmp_path):
 
 def test_failed_episodes_can_be_left_out(tmp_path):
     write_small_set(tmp_path / "set", small_spec())
-    settings = replace(small_config(method="bc"), demonstrations_only=True)
+    settings = small_config(method="bc", episodes="success")
     assert cli.main(command(tmp_path, settings)) == 0
     assert checkpoint.open_run(tmp_path / "run").data["mix"] == {"do it": {"success": 2}}

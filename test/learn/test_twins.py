@@ -11,7 +11,7 @@ from small_run import SMALL, small_config, small_spec, write_small_set
 
 from qtx_ros.data.dataset import Dataset
 from qtx_ros.errors import QtxError
-from qtx_ros.learn import methods, rules
+from qtx_ros.learn import contexts, methods_q, rules
 from qtx_ros.learn.trainer import Trainer, open_windows, to_tensors
 
 TWINS = replace(SMALL, critics=2)
@@ -30,8 +30,7 @@ def test_target_is_the_hand_computed_minimum_of_the_two_target_critics(twins):
     trainer, arrays = twins
     target, batch = trainer.target, to_tensors(arrays, trainer.device)
     with torch.no_grad():
-        ring = methods.encode_ring(target, batch["frames"], batch["state"], target.instruct(batch["tokens"]))
-        here, after = target.context(ring[:, :2]), target.context(ring[:, -2:])
+        here, after = contexts.target(target, batch)
         a, b = (critic.q_values(here, batch["bins"][:, :2]) for critic in target.critics)
         c, d = (critic.q_values(after, batch["bins"][:, :2])[:, 0] for critic in target.critics)
     expected = torch.zeros(8, 3)
@@ -40,7 +39,7 @@ def test_target_is_the_hand_computed_minimum_of_the_two_target_critics(twins):
             expected[k, i] = max(min(x, y) for x, y in zip(a[k, i + 1].tolist(), b[k, i + 1].tolist(), strict=True))
         best = max(min(x, y) for x, y in zip(c[k].tolist(), d[k].tolist(), strict=True))
         expected[k, 2] = batch["reward"][k] + batch["discount"][k] * (1 - batch["terminal"][k]) * best
-    torch.testing.assert_close(methods.q_targets(target, batch, trainer.config), expected)
+    torch.testing.assert_close(methods_q.q_targets(target, batch, trainer.config), expected)
     alone = a[:, 1:].amax(-1), b[:, 1:].amax(-1)
     assert all((expected[:, :2] <= one).all() and not torch.equal(expected[:, :2], one) for one in alone)
 
@@ -63,8 +62,8 @@ def test_each_twin_learns_the_target(twins):
     def losses() -> list[float]:
         model, tensors = trainer.model.eval(), to_tensors(batch, trainer.device)
         with torch.no_grad():
-            targets = methods.q_targets(trainer.target, tensors, trainer.config)
-            critics = model.critic_q_values(model.context(methods._online_ring(model, tensors)), tensors["bins"])
+            targets = methods_q.q_targets(trainer.target, tensors, trainer.config)
+            critics = model.critic_q_values(contexts.online(model, tensors), tensors["bins"])
         return [rules.temporal_difference_loss(q, tensors["bins"], targets).item() for q in critics]
 
     before = losses()
