@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from qtx_ros.model.token_learner import TokenLearner
+
 
 class FilmConv(nn.Module):
     """Strided convolution whose channels are scaled and shifted by the instruction (FiLM)."""
@@ -55,19 +57,29 @@ class Observer(nn.Module):
 
 
 class FrameEncoder(Observer):
-    """Convolutions shared by all cameras; each cell of a `grid` × `grid` division of the image becomes one token.
+    """Convolutions shared by all cameras; each cell of a `grid` × `grid` division of the image becomes one token, or a
+    few tokens are learned sums of all places.
 
     The first layer normalises pixels and state; its statistics are buffers and travel with the weights.
     """
 
     def __init__(
-        self, image_size: tuple[int, int], state_size: int, channels: tuple[int, ...], grid: int, cell: int, width: int
+        self,
+        image_size: tuple[int, int],
+        state_size: int,
+        channels: tuple[int, ...],
+        grid: int,
+        cell: int,
+        width: int,
+        learned: int = 0,
     ) -> None:
+        """`learned`: that many learned tokens of a picture instead of grid × grid cells."""
         super().__init__()
         self.channels, self.grid, self.cell, self.width = channels, grid, cell, width
         self.stem = nn.Conv2d(3, channels[0], 8, stride=4)
         self.layers = nn.ModuleList(FilmConv(i, o) for i, o in zip(channels, channels[1:], strict=False))
-        self.to_token = nn.Linear(channels[-1] * cell * cell, width)
+        self.learner = TokenLearner(channels[-1], learned) if learned else None
+        self.to_token = nn.Linear(channels[-1] * (1 if learned else cell * cell), width)
         self.observe(state_size, width)
         for axis, size in zip(("rows", "columns"), image_size, strict=True):
             self.register_buffer(f"pool_{axis}", _pooling(_map_size(size, len(channels) - 1), grid * cell), False)
@@ -79,16 +91,21 @@ class FrameEncoder(Observer):
 
     def tokens(self, cameras: int) -> int:
         """Tokens per frame."""
-        return cameras * self.grid**2 + 1
+        return cameras * self._per_picture + 1
+
+    @property
+    def _per_picture(self) -> int:
+        return self.learner.tokens if self.learner else self.grid**2
 
     def forward(self, frames: Tensor, state: Tensor, film: Tensor) -> Tensor:
-        """Tokens [B, C · grid² + 1, W]: frames uint8 [B, C, H, W, 3], state [B, S], FiLM parameters [B, film_size]."""
+        """Tokens [B, C · P + 1, W] of frames uint8 [B, C, H, W, 3], state [B, S] and FiLM parameters [B, film_size]."""
         scales, shifts = self.split_film(film)
         batch, cameras = frames.shape[:2]
         x = self._stem(frames.flatten(0, 1).permute(0, 3, 1, 2).float())  # [B · C, channels, ~H / 4, ~W / 4]
         for layer, scale, shift in zip(self.layers, scales, shifts, strict=False):
             x = layer(x, per_camera(scale, cameras), per_camera(shift, cameras))
-        spatial = self.to_token(self._cells(x)).reshape(batch, cameras * self.grid**2, -1)  # [B, C · grid², W]
+        parts = self.learner(x.permute(0, 2, 3, 1)) if self.learner else self._cells(x)  # [B · C, P, features]
+        spatial = self.to_token(parts).reshape(batch, cameras * self._per_picture, -1)  # [B, C · P, W]
         return torch.cat([spatial, self.state_token(state, scales[-1], shifts[-1])[:, None]], 1)
 
     def _stem(self, x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from qtx_ros.errors import QtxError
 from qtx_ros.model.encoder import Observer, per_camera
+from qtx_ros.model.token_learner import TokenLearner as TokenLearner  # part of this module's face
 from qtx_ros.model.transformer import Mlp
 
 NORMS = ("rms", "batch")
@@ -201,24 +202,6 @@ class MaxViTBlock(nn.Module):
             x = x + attention(x)
             x = x + mlp(x)
         return x
-
-
-class TokenLearner(nn.Module):
-    """A few tokens, each a sum of all places weighted by what an MLP of its own makes of them (TokenLearner 1.1)."""
-
-    def __init__(self, channels: int, tokens: int) -> None:
-        super().__init__()
-        self.tokens = tokens
-        self.hidden = nn.Linear(channels, tokens * 2 * channels)
-        self.weight = nn.Parameter(torch.randn(tokens, 2 * channels) / (2 * channels) ** 0.5)
-        self.bias = nn.Parameter(torch.zeros(tokens))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, tokens, C] from [B, h, w, C]."""
-        x = x.flatten(1, 2)  # [B, N, C]
-        hidden = F.gelu(self.hidden(x)).unflatten(-1, (self.tokens, -1))  # [B, N, tokens, 2C]
-        weights = (hidden * self.weight).sum(-1) + self.bias  # [B, N, tokens]
-        return weights.transpose(1, 2) @ x / x.shape[1]
 
 
 class MaxViTEncoder(Observer):
