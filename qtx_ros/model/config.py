@@ -9,7 +9,7 @@ from qtx_ros.errors import QtxError
 from qtx_ros.model.maxvit import MaxViTConfig
 
 ENCODERS = ("conv", "maxvit")
-MAY_BE_ZERO = ("token_learner", "temporal_layers", "text_size", "atoms")
+MAY_BE_ZERO = ("hyper_streams", "token_learner", "temporal_layers", "text_size", "atoms")
 TEXTS = ("film", "cross", "none")
 DECODERS, CODES, ORDERS = ("cross", "concat", "single"), ("plain", "coarse"), ("fixed", "random", "predicted")
 FEWEST_ATOMS = 8  # of HL-Gauss
@@ -30,6 +30,7 @@ class ModelConfig:
     temporal_layers: int = 1
     decoder_layers: int = 2
     mlp_factor: int = 2  # hidden units of a transformer MLP, in widths
+    hyper_streams: int = 0  # residual streams of the transformer blocks (hyper-connections); 0: plain residuals
     text: str = "film"  # how the instruction acts; cross: tokens look up its words; none: it does not
     text_width: int = 64  # numbers of the instruction's embedding
     text_encoder: str = "hashed"  # or a frozen sentence encoder: its folder, or the package that holds it
@@ -68,6 +69,8 @@ class ModelConfig:
             raise QtxError(f"model: guidance is {self.guidance}, expected a number of at least 0")
         if self.encoder == "maxvit" and self.token_learner:
             raise QtxError(f"model: token_learner is {self.token_learner}, expected 0: maxvit has maxvit.tokens")
+        if self.hyper_streams == 1:
+            raise QtxError("model: hyper_streams is 1, expected 0 or at least 2")
         if self.text not in TEXTS:
             raise QtxError(f"model: text is {self.text!r}, expected one of {', '.join(TEXTS)}")
         if self.text == "none" and (self.guidance != 1 or self.text_encoder != "hashed"):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from qtx_ros.model.config import ModelConfig
 from qtx_ros.model.heads import QHead
+from qtx_ros.model.hyper import gather, spread
 from qtx_ros.model.transformer import DecoderBlock, KeysValues
 
 Choose = Callable[[int, Tensor], Tensor]  # place and Q [B, M] → the bins to go on from, int64 [B]
@@ -22,7 +23,7 @@ class ActionDecoder(QHead):
 
     def __init__(self, sizes: tuple[int, ...], context: int, config: ModelConfig) -> None:
         super().__init__()
-        width = config.width
+        width, self.streams = config.width, config.hyper_streams
         self.start = nn.Linear(context * width, width)
         self.position = nn.Parameter(torch.randn(len(sizes), width) * 0.5)
         every = config.tie_bins or config.order != "fixed"  # else nothing follows the last token's bins
@@ -32,8 +33,8 @@ class ActionDecoder(QHead):
         self.add_head(sizes, config)
 
     def _blocks(self, config: ModelConfig) -> nn.ModuleList:
-        sizes = config.width, config.heads, config.mlp_factor
-        return nn.ModuleList(DecoderBlock(*sizes) for _ in range(config.decoder_layers))
+        sizes = config.width, config.heads, config.mlp_factor, config.hyper_streams
+        return nn.ModuleList(DecoderBlock(*sizes, i) for i in range(config.decoder_layers))
 
     def given(self, context: Tensor) -> list[KeysValues]:
         """Keys and values of the context tokens [B, N, W] in each block."""
@@ -68,11 +69,12 @@ class ActionDecoder(QHead):
         self, x: Tensor, context: list[KeysValues], past: Sequence[KeysValues | None]
     ) -> tuple[Tensor, list[KeysValues]]:
         """Tokens [B, P, W] through all blocks, and the keys and values so far; with `past`, x is the next token."""
-        kept = []
+        kept, streams = [], self.streams
+        x = spread(x, streams)
         for block, given, before in zip(self.blocks, context, past, strict=True):
             x, keys_values = block(x, given, before)
             kept.append(keys_values)
-        return x, kept
+        return gather(x, streams), kept
 
     def step(
         self,

@@ -16,6 +16,7 @@ from qtx_ros.model.decoder import ActionDecoder, SingleHead, Walk, decode
 from qtx_ros.model.encoder import FrameEncoder, Observer, StateEncoder
 from qtx_ros.model.explore import explorer
 from qtx_ros.model.heads import atom_edges
+from qtx_ros.model.hyper import gather, spread
 from qtx_ros.model.maxvit import MaxViTEncoder
 from qtx_ros.model.order import OrderedCode
 from qtx_ros.model.text import SentenceProjection, SentenceWord, TextAttention, TextEncoder, Words
@@ -44,7 +45,8 @@ class QTransformer(nn.Module):
         self.time_position = nn.Parameter(torch.randn(spec.history, 1, config.width) * 0.3)
         self.slot_position = nn.Parameter(torch.randn(self.tokens, config.width) * 0.3)
         self.temporal = nn.ModuleList(
-            EncoderBlock(config.width, config.heads, config.mlp_factor) for _ in range(config.temporal_layers)
+            EncoderBlock(config.width, config.heads, config.mlp_factor, config.hyper_streams, i)
+            for i in range(config.temporal_layers)
         )
         self.context_norm = nn.LayerNorm(config.width)
         self.code = _code(self.bins, config)
@@ -122,10 +124,10 @@ class QTransformer(nn.Module):
 
     def context(self, ring: Tensor) -> Tensor:
         """Context tokens [B, N, W] of the ring [B, T, K, W], the newest frame last."""
-        x = (ring + self.time_position + self.slot_position).flatten(1, 2)
+        x = spread((ring + self.time_position + self.slot_position).flatten(1, 2), self.config.hyper_streams)
         for block in self.temporal:
             x = block(x)
-        x = self.context_norm(x)
+        x = self.context_norm(gather(x, self.config.hyper_streams))
         return x if self.wanted is None else self.wanted.append(x)
 
     def to_tokens(self, bins: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from qtx_ros.model.hyper import connections
+
 KeysValues = tuple[Tensor, Tensor]  # [B, heads, N, W / heads] each
 
 
@@ -44,33 +46,39 @@ class Mlp(nn.Sequential):
 class EncoderBlock(nn.Module):
     """Pre-norm transformer block: every token attends to every token."""
 
-    def __init__(self, width: int, heads: int, mlp_factor: int) -> None:
+    def __init__(self, width: int, heads: int, mlp_factor: int, streams: int = 0, index: int = 0) -> None:
+        """`streams` of hyper-connections, 0: plain residuals; `index` of the block in its stack."""
         super().__init__()
         self.norm_attention, self.attention = nn.LayerNorm(width), Attention(width, heads)
         self.norm_mlp, self.mlp = nn.LayerNorm(width), Mlp(width, mlp_factor)
+        self.connections = connections(2, width, streams, 2 * index)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, N, W] from [B, N, W]."""
-        y = self.norm_attention(x)
-        x = x + self.attention(y, self.attention.keys_values(y))
-        return x + self.mlp(self.norm_mlp(x))
+        """[B, N, W] from [B, N, W], or [B, N, S, W] from as many streams."""
+        y, add = self.connections[0](x)
+        y = self.norm_attention(y)
+        y, add = self.connections[1](add(self.attention(y, self.attention.keys_values(y))))
+        return add(self.mlp(self.norm_mlp(y)))
 
 
 class DecoderBlock(nn.Module):
     """Pre-norm block: causal attention over the tokens so far, attention to the context, MLP."""
 
-    def __init__(self, width: int, heads: int, mlp_factor: int) -> None:
+    def __init__(self, width: int, heads: int, mlp_factor: int, streams: int = 0, index: int = 0) -> None:
+        """`streams` and `index` as of an `EncoderBlock`."""
         super().__init__()
         self.norm_self, self.self_attention = nn.LayerNorm(width), Attention(width, heads)
         self.norm_cross, self.cross_attention = nn.LayerNorm(width), Attention(width, heads)
         self.norm_mlp, self.mlp = nn.LayerNorm(width), Mlp(width, mlp_factor)
+        self.connections = connections(3, width, streams, 3 * index)
 
     def forward(self, x: Tensor, context: KeysValues, past: KeysValues | None = None) -> tuple[Tensor, KeysValues]:
-        """Tokens [B, M, W] and all keys and values so far; with `past`, x is the one token that comes next."""
-        y = self.norm_self(x)
+        """Tokens [B, M, W] (of streams [B, M, S, W]) and all keys and values so far; with `past`, x comes next."""
+        y, add = self.connections[0](x)
+        y = self.norm_self(y)
         keys, values = self.self_attention.keys_values(y)
         if past is not None:
             keys, values = torch.cat([past[0], keys], 2), torch.cat([past[1], values], 2)
-        x = x + self.self_attention(y, (keys, values), causal=past is None)
-        x = x + self.cross_attention(self.norm_cross(x), context)
-        return x + self.mlp(self.norm_mlp(x)), (keys, values)
+        y, add = self.connections[1](add(self.self_attention(y, (keys, values), causal=past is None)))
+        y, add = self.connections[2](add(self.cross_attention(self.norm_cross(y), context)))
+        return add(self.mlp(self.norm_mlp(y))), (keys, values)
