@@ -15,18 +15,19 @@ from qtx_ros.model.policy import QTransformer
 DEEP = replace(SMALL, temporal_layers=2, decoder_layers=2)
 
 
-def pair(streams: int) -> tuple[QTransformer, QTransformer]:
+def pair(streams: int, decoder: str = "cross") -> tuple[QTransformer, QTransformer]:
     """A plain network, and one with streams and the same other weights."""
     torch.manual_seed(0)
-    plain, hyper = (QTransformer(small_spec(), replace(DEEP, hyper_streams=n)).eval() for n in (0, streams))
+    configs = (replace(DEEP, decoder=decoder, hyper_streams=n) for n in (0, streams))
+    plain, hyper = (QTransformer(small_spec(), config).eval() for config in configs)
     missing, unknown = hyper.load_state_dict(plain.state_dict(), strict=False)
     assert not unknown and missing and all(".connections." in name for name in missing)
     return plain, hyper
 
 
-@pytest.mark.parametrize("streams", [2, 3])
-def test_at_first_they_are_the_plain_residual_network(streams):
-    plain, hyper = pair(streams)
+@pytest.mark.parametrize(("streams", "decoder"), [(2, "cross"), (3, "cross"), (2, "concat")])
+def test_at_first_they_are_the_plain_residual_network(streams, decoder):
+    plain, hyper = pair(streams, decoder)
     ring, bins = torch.randn(4, *plain.ring_shape), torch.tensor([[1, 2, 0]] * 4)
     found = [model.q_values(model.context(ring), bins) for model in (plain, hyper)]
     torch.testing.assert_close(*found, rtol=1e-5, atol=1e-5)
@@ -44,8 +45,9 @@ def test_weights_depend_on_the_token_once_learned():
     assert not torch.allclose(share[0, 0], share[0, 1], atol=1e-3)
 
 
-def test_decoding_keeps_keys_and_values_of_streams_that_learned():
-    _, model = pair(2)
+@pytest.mark.parametrize("decoder", ["cross", "concat"])
+def test_decoding_keeps_keys_and_values_of_streams_that_learned(decoder):
+    _, model = pair(2, decoder)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if ".connections." in name:
