@@ -21,6 +21,7 @@ VERBS = {
     "train": ("qtx_ros.learn.train", "train a policy offline from a training set"),
     "export": ("qtx_ros.learn.export", "export a trained policy to an ONNX bundle"),
     "evaluate": ("qtx_ros.sim.evaluate", "measure a bundle's success on the simulated robot, in process"),
+    "study": ("qtx_ros.study", "compare methods over training seeds, on the simulated arm"),
     "inspect": ("qtx_ros.inspect", "replay a bag through a bundle: what would the policy have done?"),
     "policy": ("qtx_ros.nodes.policy", "run the policy node: frames and joint states in, joint commands out"),
     "watchdog": ("qtx_ros.nodes.watchdog", "hold the robot when the policy's process dies or hangs"),

@@ -51,7 +51,7 @@ def main(args: argparse.Namespace) -> int:
     if args.episodes < 1 or args.horizon < 1:
         raise QtxError(f"episodes is {args.episodes} and horizon {args.horizon}, expected at least 1 of each")
     tasks = [find(text).name for text in args.tasks]
-    driver = _expert if args.bundle == "expert" else _policy(args.bundle, args.device)
+    driver = _expert if args.bundle == "expert" else _bundle_driver(args.bundle, args.device)
     results, frames = evaluate(driver, tasks, args.episodes, args.seed, args.horizon, args.delay)
     print(table(results))
     if args.json:
@@ -91,11 +91,16 @@ def evaluate(
     return results, frames
 
 
-def _policy(bundle: str, device: str) -> Callable:
+def _bundle_driver(bundle: str, device: str) -> Callable:
     from qtx_ros.deploy.policy import Policy
 
     policy = Policy.load(bundle, device)
     print(policy.device_line)
+    return policy_driver(policy)
+
+
+def policy_driver(policy) -> Callable:
+    """What `evaluate` asks to drive, from a policy with `spec`, `reset()`, `instruct(text)`, `act(frames, state)`."""
     cameras = [camera.name for camera in policy.spec.cameras]
 
     def driver(world) -> tuple[Spec, Callable]:

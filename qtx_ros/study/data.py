@@ -1,0 +1,71 @@
+"""The data of a study: one training set per operator, made once, shared by all methods and seeds."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+
+from qtx_ros.data.dataset import Dataset
+from qtx_ros.errors import QtxError
+from qtx_ros.study.plan import ARENAS, Run, Study
+
+TIMES = ("tick.npy", "age.npy")  # of the recording's clock, which differs between recordings of the same
+
+
+def arena(study: Study):
+    """The module that makes a study's data and tries its policies."""
+    return importlib.import_module(ARENAS[study.arena])
+
+
+def make_data(study: Study, operator: str, folder: Path) -> Path:
+    """Make the operator's training set in `folder` unless it is there; returns where it is."""
+    final = Path(folder) / operator
+    if final.exists():
+        return final
+    partial = Path(folder) / f".{operator}.{os.getpid()}"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        made = arena(study).make(study, operator, study.operators()[operator], partial)
+        os.replace(made, final)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return final
+
+
+def open_data(run: Run, folder: Path) -> Dataset:
+    """What a run trains on: the mix's episodes, or of them what the method takes, under the run's robot."""
+    from qtx_ros.learn.train import open_dataset
+
+    mix, config, tries = run.study.mixes[run.mix], run.config(), arena(run.study)
+    shown = [operator for operator in mix if config.episodes != "demonstrations" or tries.demonstrates(operator)]
+    if not shown:
+        raise QtxError(f"study {run.study.name!r}: nobody demonstrates in mix {run.mix!r}, as {run.method} needs it")
+    found = open_dataset([str(Path(folder) / operator) for operator in shown], config)
+    return Dataset(run.spec(), _first_of_each(found.episodes, mix))
+
+
+def _first_of_each(episodes: list, counts: dict[str, int]) -> list:
+    """Of each operator and instruction as many episodes as `counts` says, the first ones."""
+    seen: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for episode in sorted(episodes, key=lambda e: (e.folder.parent.name, e.folder.name)):
+        operator = episode.folder.parent.name
+        place = operator, episode.manifest["instruction"]
+        seen[place] += 1
+        if seen[place] <= counts[operator]:
+            kept.append(episode)
+    return kept
+
+
+def data_digest(dataset: Dataset) -> str:
+    """12 digits of what is learned from: all files of the episodes but their times."""
+    digest = hashlib.sha256()
+    for episode in dataset.episodes:
+        files = {name: entry["sha256"] for name, entry in episode.manifest["files"].items() if name not in TIMES}
+        digest.update(repr(sorted(files.items())).encode())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,100 @@
+"""What a study found, as pictures."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from qtx_ros.study.results import Result
+from qtx_ros.study.statistics import summarise
+from qtx_ros.study.tables import Groups, ordered
+
+BINS = re.compile(r"(?:(.+)-)?bins-(\d+)")  # a variant's name: before-bins-21, bins-21
+COLOURS = ("#0b6e99", "#c2571a", "#5b7f2b", "#7d4e9e", "#8a8a8a", "#b8912b", "#3f3f3f", "#a33a5c")
+INK, GRID = "#333333", "#dddddd"
+
+
+def plot_methods(groups: Groups, path: Path, score: str) -> None:
+    """A bar per method with its interval and its seeds as dots, one panel per mix of data; variants are left out."""
+    plain = {name: rows for name, rows in ordered(groups).items() if not rows[0].keys["variant"]}
+    mixes = list(dict.fromkeys(rows[0].keys["mix"] for rows in plain.values()))
+    methods = sorted({rows[0].keys["method"] for rows in plain.values()})
+    colours = {method: COLOURS[i % len(COLOURS)] for i, method in enumerate(methods)}
+    figure, axes = _figure(len(mixes), 0.62 * max(len(methods), 3) + 0.6)
+    for axis, mix in zip(axes, mixes, strict=True):
+        rows = [rows for rows in plain.values() if rows[0].keys["mix"] == mix]
+        _bars(axis, rows, colours)
+        axis.set_title(mix, fontsize=11, color=INK, loc="left")
+    axes[0].set_ylabel(score, color=INK)
+    _save(figure, path)
+
+
+def _bars(axis, methods: list[list[Result]], colours: dict[str, str]) -> None:
+    for place, rows in enumerate(methods):
+        means, colour = [row.mean for row in rows], colours[rows[0].keys["method"]]
+        about = summarise(means)
+        axis.bar(place, about.mean, 0.66, color=colour, alpha=0.35)
+        if about.n > 1:
+            axis.errorbar(place, about.mean, about.high - about.mean, color=colour, lw=1.6)
+        spread = np.linspace(-0.16, 0.16, len(means)) if len(means) > 1 else [0.0]
+        axis.plot(place + np.array(spread), means, "o", ms=4, color=colour, mec="white", mew=0.6)
+    names = [rows[0].keys["method"] for rows in methods]
+    axis.set_xticks(range(len(names)), names, rotation=35, ha="right", fontsize=9)
+
+
+def plot_bins(groups: Groups, path: Path, score: str) -> bool:
+    """Score over the number of bins, a line per mix, method and what stands before `bins-N`; False without any."""
+    lines: dict[tuple[str, str], dict[int, list[float]]] = {}
+    for rows in groups.values():
+        keys, match = rows[0].keys, BINS.fullmatch(rows[0].keys["variant"])
+        if match:
+            label = " ".join(filter(None, (keys["method"], match[1])))
+            lines.setdefault((keys["mix"], label), {})[int(match[2])] = [row.mean for row in rows]
+    if not lines:
+        return False
+    mixes = list(dict.fromkeys(mix for mix, _ in lines))
+    figure, axes = _figure(len(mixes), 4.0)
+    for axis, mix in zip(axes, mixes, strict=True):
+        _curves(axis, {label: points for (other, label), points in lines.items() if other == mix})
+        axis.set_title(mix, fontsize=11, color=INK, loc="left")
+        axis.set_xlabel("bins per action dimension", color=INK)
+    axes[0].set_ylabel(score, color=INK)
+    axes[-1].legend(frameon=False, fontsize=9)
+    _save(figure, path)
+    return True
+
+
+def _curves(axis, lines: dict[str, dict[int, list[float]]]) -> None:
+    for colour, (label, points) in zip(COLOURS * 4, sorted(lines.items()), strict=False):
+        bins = sorted(points)
+        axis.plot(bins, [np.mean(points[b]) for b in bins], "-", color=colour, lw=1.8, label=label)
+        for b in bins:
+            axis.plot([b] * len(points[b]), points[b], "o", ms=4, color=colour, mec="white", mew=0.6)
+    ticks = sorted({b for points in lines.values() for b in points})
+    axis.set_xscale("log")
+    axis.set_xticks(ticks, ticks)
+    axis.minorticks_off()
+
+
+def _figure(panels: int, width: float):
+    """Panels side by side that share their axis of scores."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width * panels + 0.6, 3.6), layout="constrained")
+    axes = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
+    for axis in axes:
+        axis.grid(axis="y", color=GRID, lw=0.8)
+        axis.set_axisbelow(True)
+        axis.tick_params(colors=INK, length=0)
+        for side in ("top", "right", "left"):
+            axis.spines[side].set_visible(False)
+        axis.spines["bottom"].set_color(GRID)
+    return figure, axes
+
+
+def _save(figure, path: Path) -> None:
+    low, high = figure.axes[0].get_ylim()
+    figure.axes[0].set_ylim(min(low, 0), max(high, 1) if high < 1.2 else high)
+    figure.savefig(path, dpi=130, metadata={"Software": None})

@@ -1,0 +1,106 @@
+"""`qtx study report FOLDER -o docs/results/NAME`: tables, tests over seeds, plots, the CSV and the command."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+from qtx_ros import config as configs
+from qtx_ros.errors import QtxError
+from qtx_ros.study import plots, tables
+from qtx_ros.study.plan import Study
+from qtx_ros.study.results import RESULTS, Result, read_results, write_results
+from qtx_ros.study.work import STUDY, read_study
+
+SCORES = {"arm": "success rate", "maze2d": "D4RL-normalised score"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", type=Path, metavar="FOLDER", help="of the study, or of an earlier report")
+    parser.add_argument("-o", "--output", required=True, type=Path, metavar="FOLDER", help="of the report")
+    parser.add_argument("--note", default="", help="a sentence that is to stand at the top")
+
+
+def main(args: argparse.Namespace) -> int:
+    results = read_results(args.study)
+    if not results:
+        raise QtxError(f"{args.study / RESULTS} has no rows yet: qtx study run makes them")
+    study = read_study(args.study)
+    args.output.mkdir(parents=True, exist_ok=True)
+    pictures = draw(study, results, args.output)
+    write_results(args.output / RESULTS, results)
+    (args.output / STUDY).write_text(json.dumps(configs.dump(study), indent=1) + "\n")
+    (args.output / "README.md").write_text(page(study, results, pictures, args.note), encoding="utf-8")
+    print(f"{len(results)} runs → {args.output / 'README.md'}")
+    return 0
+
+
+def draw(study: Study, results: list[Result], folder: Path) -> list[str]:
+    """Write the plots; returns their names."""
+    groups, score, names = tables.group(results), SCORES[study.arena], []
+    if any(not rows[0].keys["variant"] for rows in groups.values()):
+        plots.plot_methods(groups, folder / "methods.png", score)
+        names.append("methods.png")
+    if plots.plot_bins(groups, folder / "bins.png", score):
+        names.append("bins.png")
+    return names
+
+
+def page(study: Study, results: list[Result], pictures: list[str], note: str) -> str:
+    """The report as Markdown."""
+    groups = tables.group(results)
+    parts = [f"# {study.name}", note, _protocol(study, results)]
+    parts += [f"![{name.removesuffix('.png')} of {study.name}]({name})" for name in pictures]
+    parts += ["## Scores", tables.scores_table(groups)]
+    for title, table in (
+        (f"## {tables.OURS} against the others", tables.tests_table(groups)),
+        ("## Variants against the method without them", tables.variants_table(groups)),
+    ):
+        parts += [title, table] if table else []
+    parts += ["## Settings", _settings(study)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _protocol(study: Study, results: list[Result]) -> str:
+    seeds = sorted({result.seed for result in results})
+    commits = sorted({result.facts["commit"] for result in results})
+    total = sum(float(result.facts["cpu_s"]) for result in results) / 3600
+    parts = {mix: ", ".join(f"{n} {operator}" for operator, n in counts.items()) for mix, counts in study.mixes.items()}
+    mixes = "; ".join(f"{mix}: {counts}" for mix, counts in parts.items())
+    return (
+        f"`qtx study run {study.name} -o FOLDER`; `qtx study report FOLDER -o …`. {len(results)} runs, training seeds "
+        f"{_ranges(seeds)}, {results[0].facts['episodes']} evaluation episodes per task, {SCORES[study.arena]}, robot "
+        f"`{study.robot}`, {total:.1f} CPU hours, code {', '.join(commits)}. Episodes per task in the data: {mixes}. "
+        "Intervals are Student's over n training seeds; tests are paired by seed (of n seeds the sign-flip test never "
+        "gives less than 2/2ⁿ). Train is the wall time of the gradient steps, CPU that of the whole run, evaluation "
+        f"included; runs shared the machine with others. Every number is in [{RESULTS}]({RESULTS})."
+    )
+
+
+def _ranges(numbers: list[int]) -> str:
+    """1, 2, 3, 7 → 1–3, 7."""
+    text = ""
+    for i, number in enumerate(numbers):
+        joined = i > 0 and numbers[i - 1] == number - 1
+        text = re.sub(r"(–\d+)?$", f"–{number}", text, count=1) if joined else f"{text}, {number}".strip(", ")
+    return text
+
+
+def _settings(study: Study) -> str:
+    """What each method was trained with: keys that are not at their default."""
+    lines = [["Method", "Settings"]]
+    for run in {run.method: run for run in reversed(study.runs()) if not run.row.name}.values():
+        lines.append([run.method, f"`{json.dumps(_told(run))}`"])
+    for row in study.rows:
+        if row.name:
+            changed = {**row.training, **{k: v for k, v in (("bins", row.bins), ("history", row.history)) if v}}
+            lines.append([row.name, f"changes `{json.dumps(changed)}`"])
+    return tables.markdown(lines)
+
+
+def _told(run) -> dict:
+    from qtx_ros.study.plan import changes
+
+    return run.settings() if run.peer else changes(run.config())

@@ -1,0 +1,127 @@
+"""Comparing by training seed: Student's interval, paired t-test, exact sign-flip test. NumPy only."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qtx_ros.errors import QtxError
+
+EXACT = 10  # pairs up to which every sign pattern is tried
+DRAWN = 20_000  # sign patterns drawn beyond that
+ALMOST = 1e-12  # sums that differ by less are equal: floats are added in another order
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean over n seeds and its 95 % interval; NaN bounds for a single seed."""
+
+    n: int
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        if self.n < 2:
+            return f"{self.mean:.2f}"
+        return f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+@dataclass(frozen=True)
+class Paired:
+    """One method minus another on the same n seeds."""
+
+    n: int
+    difference: float  # mean
+    low: float  # 95 % interval of it
+    high: float
+    t_test: float  # two-sided p
+    sign_flip: float  # two-sided p; with n seeds never below 2 / 2^n
+
+
+def summarise(values: Sequence[float]) -> Summary:
+    """Mean and 95 % t-interval; QtxError without values."""
+    if not len(values):
+        raise QtxError("no values to summarise, expected at least one")
+    n, mean = len(values), float(np.mean(values))
+    if n < 2:
+        return Summary(n, mean, math.nan, math.nan)
+    half = t_quantile(0.975, n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    return Summary(n, mean, mean - half, mean + half)
+
+
+def compare(first: Sequence[float], second: Sequence[float]) -> Paired:
+    """First minus second, seed by seed; QtxError unless both have as many values, at least two."""
+    if len(first) != len(second) or len(first) < 2:
+        raise QtxError(f"got {len(first)} and {len(second)} values, a paired test needs as many of both, at least 2")
+    differences = np.asarray(first, np.float64) - np.asarray(second, np.float64)
+    about = summarise(differences)
+    spread = float(np.std(differences, ddof=1)) / math.sqrt(about.n)
+    t = math.inf if spread == 0 else abs(about.mean) / spread
+    p = 1.0 if about.mean == 0 else 2 * (1 - t_cdf(t, about.n - 1))
+    return Paired(about.n, about.mean, about.low, about.high, p, sign_flip(differences))
+
+
+def sign_flip(differences: Sequence[float]) -> float:
+    """Two-sided p: how often the sum is as far from zero if each difference had either sign; exact up to 10 of them."""
+    values = np.asarray(differences, np.float64)
+    if len(values) <= EXACT:
+        signs = np.array(list(itertools.product((1, -1), repeat=len(values))))
+        return float(np.mean(np.abs(signs @ values) >= abs(values.sum()) - ALMOST))
+    signs = np.random.default_rng(0).choice((1, -1), (DRAWN, len(values)))
+    as_far = np.sum(np.abs(signs @ values) >= abs(values.sum()) - ALMOST)
+    return float((as_far + 1) / (DRAWN + 1))
+
+
+# --- Student's distribution ----------------------------------------------------------------------------------------
+
+
+def t_cdf(t: float, freedom: int) -> float:
+    """P(T ≤ t) of Student's t with `freedom` degrees of freedom."""
+    if math.isinf(t):
+        return float(t > 0)
+    tail = 0.5 * _incomplete_beta(freedom / (freedom + t * t), freedom / 2, 0.5)
+    return 1 - tail if t > 0 else tail
+
+
+def t_quantile(probability: float, freedom: int) -> float:
+    """The t below which a share of `probability` in [0.5, 1) lies, by bisection."""
+    low, high = 0.0, 1.0
+    while t_cdf(high, freedom) < probability:
+        high *= 2
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if t_cdf(middle, freedom) < probability else (low, middle)
+    return (low + high) / 2
+
+
+def _incomplete_beta(x: float, a: float, b: float) -> float:
+    """The regularised incomplete beta function I_x(a, b), by its continued fraction."""
+    if x <= 0 or x >= 1:
+        return float(x >= 1)
+    if x > (a + 1) / (a + b + 2):
+        return 1 - _incomplete_beta(1 - x, b, a)
+    log = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    return math.exp(log) / a * _fraction(x, a, b)
+
+
+def _fraction(x: float, a: float, b: float) -> float:
+    """Lentz's method on the continued fraction of I_x(a, b)."""
+    tiny = 1e-300
+    c, d = 1.0, 1 - (a + b) * x / (a + 1)
+    d = 1 / (d if abs(d) > tiny else tiny)
+    result = d
+    for m in range(1, 300):
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        for term in (even, odd):
+            d, c = 1 + term * d, 1 + term / c
+            d, c = 1 / (d if abs(d) > tiny else tiny), c if abs(c) > tiny else tiny
+            result *= d * c
+        if abs(d * c - 1) < 1e-14:
+            break
+    return result

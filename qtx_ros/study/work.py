@@ -1,0 +1,166 @@
+"""One run of a study: its data, its training, its evaluation, its row. Continues where a killed one stopped."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from qtx_ros import config as configs
+from qtx_ros.data.dataset import Dataset
+from qtx_ros.study import data
+from qtx_ros.study.plan import Run, Study
+from qtx_ros.study.results import Result, add_result
+from qtx_ros.study.source import commit
+
+STUDY, RUNS, DATA, PROGRESS, SCORES = "study.json", "runs", "data", "progress.json", "scores.json"
+
+
+def read_study(folder: Path) -> Study:
+    """The study that `qtx study run` wrote into its folder."""
+    return configs.load(Study, Path(folder) / STUDY)
+
+
+def do_run(run: Run, folder: Path, sets: Path, keep: bool = False) -> Result:
+    """Train, evaluate, add the row to the folder's results; `sets` holds the training sets of the operators.
+
+    Afterwards only small files of the run remain, unless `keep`. What a run draws depends on its settings and seed.
+    """
+    place = Path(folder) / RUNS / run.key
+    place.mkdir(parents=True, exist_ok=True)
+    clock = Clock(place)
+    dataset = data.open_data(run, sets)
+    if run.peer:
+        from qtx_ros.study.peer import train_peer
+
+        trained = train_peer(run, dataset, place)
+    else:
+        trained = train(run, dataset, place, clock)
+    clock.note("evaluating", trained["steps"])
+    began = time.perf_counter()
+    scores = evaluate(run, place)
+    facts = {**trained, "eval_s": f"{time.perf_counter() - began:.0f}", "cpu_s": f"{clock.cpu():.0f}"}
+    result = _result(run, scores, facts, data.data_digest(dataset))
+    add_result(folder, result)
+    if not keep:
+        shutil.rmtree(place)
+    return result
+
+
+def train(run: Run, dataset: Dataset, place: Path, clock: Clock) -> dict:
+    """Train with our trainer, from the last checkpoint if there is one; returns facts of the row."""
+    from qtx_ros.learn import checkpoint
+    from qtx_ros.learn.train import describe
+    from qtx_ros.learn.trainer import Trainer, open_windows
+
+    config, runs = run.config(), place / "run"
+    begun = (runs / checkpoint.CHECKPOINT).exists()
+    if not begun:
+        told = {**describe(dataset, []), "data": [run.mix], "command": f"qtx study run {run.study.name}"}
+        checkpoint.create_run(runs, dataset.spec, config, told, run.seed)
+    trainer = Trainer(dataset.spec, config, run.seed)
+    windows = open_windows(dataset, config)
+    if begun:
+        trainer.load(runs)
+    else:
+        trainer.set_statistics(windows)
+    if trainer.step < config.steps:
+        trainer.train(windows, runs, lambda step, scalars: clock.note("training", step))
+    parameters = sum(p.numel() for p in trainer.model.parameters())
+    return {
+        "steps": config.steps,
+        "batch_size": config.batch_size,
+        "parameters": parameters,
+        "train_s": f"{trainer.seconds:.0f}",
+    }
+
+
+def evaluate(run: Run, place: Path) -> dict[str, float]:
+    """Score of each task; finished tasks are remembered in the run's folder."""
+    known = json.loads((place / SCORES).read_text()) if (place / SCORES).exists() else {}
+    driver = None
+    for task in run.study.tasks:
+        if task not in known:
+            driver = driver or _driver(run, place)
+            known[task] = data.arena(run.study).evaluate(run.study, task, driver)
+            _write(place / SCORES, known)
+    return {task: known[task] for task in run.study.tasks}
+
+
+def _driver(run: Run, place: Path) -> Callable:
+    """What drives: the exported bundle, which is what is shipped, and over thousands of ticks cheaper than PyTorch."""
+    arena = data.arena(run.study)
+    if run.peer:
+        from qtx_ros.study.peer import PeerPolicy
+
+        return arena.driver(PeerPolicy(run, place))
+    if run.study.decide == "torch":
+        from qtx_ros.learn.acting import NetworkPolicy
+        from qtx_ros.learn.checkpoint import open_run
+        from qtx_ros.learn.export import load_model
+
+        return arena.driver(NetworkPolicy(load_model(open_run(place / "run"))[0], run.spec()))
+    from qtx_ros.deploy.policy import Policy
+    from qtx_ros.learn.export import export
+
+    export(place / "run", place / "bundle", run.key)
+    return arena.driver(Policy.load(place / "bundle", "cpu"))
+
+
+def _result(run: Run, scores: dict[str, float], facts: dict, digest: str) -> Result:
+    study, spec = run.study, run.spec()
+    keys = (study.name, run.mix, run.method, run.row.name, str(run.seed))
+    counts = [d.bins for d in spec.dimensions]
+    told = {
+        **facts,
+        "episodes": study.episodes,
+        "bins": int(np.max(counts)),
+        "history": spec.history,
+        "data_digest": digest,
+        "config_digest": run.digest(),
+        "commit": commit(),
+        "overrides": json.dumps(run.row.training, sort_keys=True) if run.row.training else "",
+    }
+    names = ("study", "mix", "method", "variant", "seed")
+    return Result(dict(zip(names, keys, strict=True)), scores, {name: str(value) for name, value in told.items()})
+
+
+class Clock:
+    """CPU time of a run over all its parts, and how far it is, in a file that whoever waits can read."""
+
+    def __init__(self, place: Path) -> None:
+        self._path = place / PROGRESS
+        self._before = read_progress(place).get("cpu_s", 0.0)
+        self._start = _cpu()
+
+    def cpu(self) -> float:
+        """CPU seconds so far, also of parts that were killed, up to their last note."""
+        return self._before + _cpu() - self._start
+
+    def note(self, what: str, step: int) -> None:
+        """Say what is being done."""
+        _write(self._path, {"what": what, "step": step, "cpu_s": self.cpu()})
+
+
+def _cpu() -> float:
+    """Of this process and of those it waited for [s]."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
+def read_progress(place: Path) -> dict:
+    """What a run last said of itself; empty if nothing."""
+    try:
+        return json.loads((place / PROGRESS).read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def _write(path: Path, content: dict) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(content))
+    partial.replace(path)

@@ -1,0 +1,140 @@
+"""A whole study in small: data, training in processes, a killed worker, evaluation, rows, report."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from qtx_ros import config as configs
+from qtx_ros.cli import main
+from qtx_ros.errors import QtxError
+from qtx_ros.learn.checkpoint import CHECKPOINT
+from qtx_ros.study import work
+from qtx_ros.study.data import data_digest, make_data, open_data
+from qtx_ros.study.plan import load_study
+from qtx_ros.study.pool import Job, run_jobs
+from qtx_ros.study.results import RESULTS, Result, add_result, read_results
+from qtx_ros.study.run import finished
+
+STUDY = load_study("smoke")
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    """Training sets of the study's operators."""
+    folder = tmp_path_factory.mktemp("sets")
+    for operator in STUDY.operators():
+        make_data(STUDY, operator, folder)
+    return folder
+
+
+def kill_once(folder: Path, step: int) -> None:
+    """Kill the worker of the Q run with signal 9 as soon as it is beyond a step."""
+    while work.read_progress(folder / "runs/stitching.q.101").get("step", 0) < step:
+        time.sleep(0.02)
+    (process,) = [p for p in Path("/proc").glob("[0-9]*") if _is_worker(p, folder)]
+    os.kill(int(process.name), signal.SIGKILL)
+
+
+def _is_worker(process: Path, folder: Path) -> bool:
+    try:
+        command = (process / "cmdline").read_text().split("\0")
+    except OSError:
+        return False
+    return "qtx_ros.study.worker" in command and str(folder) in command
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the worker in /proc")
+def test_a_killed_worker_costs_nothing_but_time(sets, tmp_path, capsys):
+    command = ["study", "run", "smoke", "-o", str(tmp_path), "--data", str(sets), "--workers", "1"]
+    killer = Thread(target=kill_once, args=(tmp_path, 30), daemon=True)
+    killer.start()
+    assert main([*command, "--keep", "--only", "*.q.*"]) == 0
+    assert not killer.is_alive()
+    log = (tmp_path / "logs/stitching.q.101.log").read_text()
+    assert log.count("| 0/60") == 1  # the second worker began where the first had saved
+
+    run, whole = STUDY.run("stitching.q.101"), tmp_path / "whole"
+    whole.mkdir()
+    work.train(run, open_data(run, sets), whole, work.Clock(whole))
+    files = [folder / "run" / CHECKPOINT for folder in (tmp_path / "runs/stitching.q.101", whole)]
+    assert _weights(files[0]) == _weights(files[1])
+
+    work.do_run(STUDY.run("stitching.bc-demos.101"), tmp_path, sets)
+    rows = read_results(tmp_path)
+    assert [row.key for row in rows] == ["stitching.bc-demos.101", "stitching.q.101"]
+    assert rows[0].facts["data_digest"] != rows[1].facts["data_digest"]  # demonstrations alone
+    before = (tmp_path / RESULTS).read_bytes()
+    assert main(command) == 0  # nothing is left to do
+    assert (tmp_path / RESULTS).read_bytes() == before
+    assert main([*command, "--list"]) == 0
+    assert "2 of 2 done" in capsys.readouterr().out
+    _check_report(tmp_path)
+
+
+def _weights(path: Path) -> bytes:
+    """The tensors of a checkpoint without its seconds."""
+    import safetensors.torch
+
+    return safetensors.torch.save(safetensors.torch.load_file(path))
+
+
+def _check_report(folder: Path) -> None:
+    assert main(["study", "report", str(folder), "-o", str(folder / "report")]) == 0
+    page = (folder / "report/README.md").read_text()
+    assert "| q | 1 |" in page and "| bc-demos | 1 |" in page and "`qtx study run smoke" in page
+    assert (folder / "report/methods.png").read_bytes().startswith(b"\x89PNG")
+    assert read_results(folder / "report") == read_results(folder)
+    again = folder / "again"
+    assert main(["study", "report", str(folder / "report"), "-o", str(again)]) == 0
+    assert (again / "README.md").read_text() == page
+
+
+def test_data_are_the_same_whenever_they_are_made(sets, tmp_path):
+    make_data(STUDY, "failure", tmp_path)
+    os.symlink(sets / "stitch-demo", tmp_path / "stitch-demo")
+    run = STUDY.run("stitching.q.101")
+    first, second = (open_data(run, folder) for folder in (sets, tmp_path))
+    assert data_digest(first) == data_digest(second)
+    assert data_digest(open_data(STUDY.run("stitching.bc-demos.101"), sets)) != data_digest(first)
+
+
+def row(seed: int, score: float, method: str = "q", digest: str = "") -> Result:
+    facts = dict.fromkeys(("episodes", "steps", "batch_size", "bins", "history", "parameters"), "1")
+    facts |= {"train_s": "1", "cpu_s": "1", "eval_s": "1", "data_digest": "", "config_digest": digest}
+    keys = {"study": "toy", "mix": "stitching", "method": method, "variant": "", "seed": str(seed)}
+    return Result(keys, {"a": score, "b": 1.0}, {**facts, "commit": "", "overrides": ""})
+
+
+def test_rows_are_ordered_and_a_run_has_only_one(tmp_path):
+    for seed, score in ((10, 0.5), (2, 0.1), (10, 0.25)):
+        add_result(tmp_path, row(seed, score))
+    assert [(result.seed, result.mean) for result in read_results(tmp_path)] == [(2, 0.55), (10, 0.625)]
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == [RESULTS]
+
+
+def test_a_row_of_other_settings_is_not_taken_for_this_studys(tmp_path):
+    add_result(tmp_path, row(101, 0.5, digest="another"))
+    with pytest.raises(QtxError, match="stitching.q.101 was made with other settings"):
+        finished(STUDY.runs(), tmp_path)
+
+
+def test_a_job_that_fails_is_told_and_the_others_go_on(tmp_path):
+    def job(name: str, script: str) -> Job:
+        return Job(name, ("sh", "-c", script), tmp_path / f"{name}.log")
+
+    ended = []
+    jobs = [job("bad", "echo no such thing; exit 1"), job("good", "true"), job("fatal", "kill -9 $$")]
+    failed = run_jobs(jobs, 2, ended.append, lambda running: None)
+    assert {done.job.name: done.reason for done in failed} == {
+        "bad": "no such thing", "fatal": "killed 3 times, last by signal 9"
+    }  # fmt: skip
+    assert {done.job.name for done in ended} == {"bad", "good", "fatal"}
+
+
+def test_a_study_survives_its_own_json():
+    assert configs.build(type(STUDY), json.loads(json.dumps(configs.dump(STUDY))), "study.json") == STUDY
