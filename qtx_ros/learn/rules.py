@@ -39,7 +39,7 @@ def conservative_loss(q: Tensor, bins: Tensor, minimum: float = 0.0) -> Tensor:
     """½ (Q − minimum)² of the present bins that were not taken: their mean, over dimensions and samples."""
     unseen = torch.isfinite(q).scatter(-1, bins[..., None], False)  # [B, D, M]
     excess = torch.where(unseen, q - minimum, 0)
-    return 0.5 * (excess.square().sum(-1) / unseen.sum(-1)).mean()
+    return 0.5 * (excess.square().sum(-1) / unseen.sum(-1).clamp(min=1)).mean()  # a token may have one bin only
 
 
 def behaviour_cloning_loss(q: Tensor, bins: Tensor) -> Tensor:

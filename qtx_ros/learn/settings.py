@@ -97,6 +97,8 @@ class TrainConfig:
             if getattr(model, key) != (method == owner):
                 wanted = str(method == owner).lower()
                 raise QtxError(f"training: model.{key} must be {wanted} for method {method}, it belongs to {owner}")
+        if method not in ("q", "cql") and (model.beam > 1 or model.order == "predicted"):
+            raise QtxError(f"training: model.beam and model.order predicted need values, method {method} has none")
         if (self.loss == "hl_gauss") != (model.atoms > 0):
             raise QtxError(f"training: loss is {self.loss} and model.atoms {model.atoms}: only hl_gauss needs some")
         if self.loss == "hl_gauss" and method not in ("q", "cql"):

@@ -40,14 +40,16 @@ def search(
     prefix is always the greedy one, so the result is never below the greedy action's Q. `gaps` takes, of each choice
     between two candidates that matters, how far they are apart, [B].
     """
-    choices = q_all = None  # [B, n, k] and [B, n, k, M] of n prefixes of k tokens
+    choices = q_all = alive = None  # [B, n, k], [B, n, k, M] and bool [B, n], of n prefixes of k tokens
     for place in range(places):
         q = combine([walk.next(None if choices is None else choices[:, :, -1].flatten()) for walk in walks])
         q = q[:, None] if choices is None else q.unflatten(0, choices.shape[:2])  # [B, n, M]
-        if choices is not None:  # what follows an absent bin is absent
-            q = q.masked_fill(torch.isinf(_last(q_all, choices))[..., None], float("-inf"))
+        if alive is not None:
+            q = q.masked_fill(~alive[..., None], float("-inf"))
         count = 1 if place + 1 == places else min(beam, q.shape[1] * q.shape[2])
         best = _best(q, count, final=place + 1 == places, gaps=gaps)  # [B, n′] of n · M candidates
+        alive = torch.isfinite(q.flatten(1).gather(1, best))  # there may be fewer bins than places for them:
+        best = torch.where(alive, best, best[:, :1])  # the others hold a copy of the greedy one, worth nothing
         prefix, bins = best // q.shape[2], best % q.shape[2]
         if place + 1 < places:
             for walk in walks:
@@ -75,11 +77,6 @@ def lead(q: Tensor) -> Tensor:
     """How far the best of Q [..., M] is above the second, [...]."""
     first, second = q.topk(2).values.unbind(-1)
     return first - second
-
-
-def _last(q_all: Tensor, choices: Tensor) -> Tensor:
-    """Q [B, n] of the last token of each prefix."""
-    return q_all[:, :, -1].gather(2, choices[:, :, -1:])[..., 0]
 
 
 def _rows(prefix: Tensor, count: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from qtx_ros.model.codes import PlainCode, taken
 from qtx_ros.model.decoder import ActionDecoder, Walk
@@ -65,6 +66,12 @@ class OrderedCode(PlainCode):
             drawn = torch.arange(present.shape[-1], device=tokens.device) == tokens[:, :1]  # [B, D · M]
             present = torch.cat([drawn[:, None], present[:, 1:]], 1)
         return critic.all_outputs(x).flatten(2, 3), present
+
+    def first(self, critic: ActionDecoder, context: Tensor) -> Tensor:
+        """Q of the first token, [B, D · M]: of the natural order's first dimension, or of the orders."""
+        q, dimension = super().first(critic, context), len(self.sizes) - 1 if self.predicted else 0
+        after = self.widest * (len(self.sizes) - 1 - dimension)
+        return functional.pad(q, (self.widest * dimension, after), value=float("-inf"))
 
     def walk(self, critic: ActionDecoder, context: Tensor) -> Walk:
         """A walk in the natural order, or in the one that it predicts."""
