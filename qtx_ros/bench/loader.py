@@ -98,7 +98,8 @@ def _limit(windows: Windows, args: argparse.Namespace) -> Callable[[int], Timing
             decode(frames[frame], out[(start + i) % len(out)])
 
     def measure(first: int) -> Timing:
-        unique = [np.unique(windows.rows(windows.draw(args.batch, 0, first + k))) for k in range(args.batches)]
+        draws = [windows.draw(args.batch, 0, first + k) for k in range(args.batches)]
+        unique = [np.unique(windows.places(draw)[0]) for draw in draws]
         wanted = np.concatenate([rows + c * args.steps for rows in unique for c in range(len(cameras))])
         with ThreadPoolExecutor(threads) as pool:
             clock = _Clock()

@@ -66,7 +66,8 @@ class Windows:
     A transition starts at a valid step. It is terminal if the episode ends by itself within `steps`; otherwise all
     frames up to s′ must exist, so the last `steps` transitions before a gap or a truncated end are left out.
     `failures` says whether a failed episode ends by itself ("terminal") or was merely cut ("truncated"). `drop_idle`
-    leaves out transitions whose action moves nothing. `cache` decodes every frame once into memory.
+    leaves out transitions whose action moves nothing. `cache` decodes every frame once into memory. Up to `chunk`
+    transitions that follow each other are drawn together and share their frames.
     """
 
     def __init__(
@@ -78,19 +79,22 @@ class Windows:
         failures: str = "terminal",
         drop_idle: bool = False,
         cache: bool = False,
+        chunk: int = 1,
     ) -> None:
         if failures not in FAILURES:
             raise QtxError(f"failures is {failures!r}, expected one of {', '.join(FAILURES)}")
         if steps < 1 or not 0 <= discount <= 1:
             raise QtxError(f"steps is {steps} and discount {discount}, expected at least 1 and a number in [0, 1]")
-        self.dataset, self.spec = dataset, dataset.spec
+        if chunk < 1:
+            raise QtxError(f"chunk is {chunk}, expected at least 1 transition")
+        self.dataset, self.spec, self.chunk = dataset, dataset.spec, chunk
         self.history, self.steps, self.discount = history or dataset.spec.history, steps, discount
         self._frames = Frames(self.spec, dataset.episodes)
         self._collect(failures)
         self.starts = self._starts(drop_idle)
         if not len(self.starts):
             raise QtxError(f"{len(dataset)} episodes hold no window of {self.history} + {steps} valid steps")
-        self._permutations: dict[tuple[int, int], np.ndarray] = {}
+        self._orders: dict[tuple[int, int], np.ndarray] = {}
         self._cache = self._frames.read_all(self.valid) if cache else None
 
     def __len__(self) -> int:
@@ -137,26 +141,46 @@ class Windows:
 
     # --- batches ---
 
-    def rows(self, transitions: np.ndarray) -> np.ndarray:
-        """The steps whose frames a batch holds, int64 [B, T + n], counted through all episodes."""
+    def places(self, transitions: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The unique frames of a batch and where its windows find them.
+
+        Returns int64 rows [U], counted through all episodes, owner [U], the first transition of the chunk that each
+        belongs to, and the indices into these U of the windows of s and of s′, here and after [B, T].
+        """
         start = self.starts[transitions]
         first, stop = self._segment_start[start], self._segment_stop[start]
-        past = first[:, None] + history_indices(start - first, self.history)
-        future = start[:, None] + np.arange(1, self.steps + 1)
-        return np.concatenate([past, np.minimum(future, stop[:, None] - 1)], 1)
+        ends = np.stack([start, np.minimum(start + self.steps, stop - 1)])  # [2, B], the last frames of s and of s′
+        windows = first[:, None] + history_indices(ends - first, self.history)  # [2, B, T]
+        count = len(self.valid)
+        keys = self._heads(transitions)[:, None] * count + windows
+        unique, index = np.unique(keys, return_inverse=True)
+        here, after = index.reshape(keys.shape)
+        return unique % count, unique // count, here, after
+
+    def _heads(self, transitions: np.ndarray) -> np.ndarray:
+        """The place of each transition's first neighbour of its chunk in the batch, int64 [B]."""
+        transitions, place = np.asarray(transitions), np.arange(len(transitions))
+        segment = self._segment_start[self.starts[transitions]]
+        new = np.ones(len(transitions), bool)
+        new[1:] = (np.diff(transitions) != 1) | (np.diff(segment) != 0)
+        run = np.maximum.accumulate(np.where(new, place, 0))
+        return place - (place - run) % self.chunk
 
     def batch(self, transitions: np.ndarray) -> dict[str, np.ndarray]:
         """The batch of the given transition numbers, int [B]: the arrays `docs/data.md` lists."""
         start = self.starts[transitions]
-        stop, rows = self._segment_stop[start], self.rows(transitions)
+        stop, (rows, owner, here, after) = self._segment_stop[start], self.places(transitions)
         powers = self.discount ** np.arange(self.steps)
         ahead = start[:, None] + np.arange(self.steps)  # [B, n]
         rewards = np.where(ahead < stop[:, None], self.reward[np.minimum(ahead, stop[:, None] - 1)], 0)
         taken = np.minimum(self.steps, stop - start)
         episode = self._episode[start]
         return {
-            "frames": self._frames.read(rows) if self._cache is None else self._cache[rows],
+            "frames": self._frames.read(rows) if self._cache is None else self._frames.copy(self._cache, rows),
             "state": self.state[rows],
+            "owner": owner,
+            "here": here,
+            "after": after,
             "bins": self.bins[start],
             "reward": (rewards * powers).sum(1).astype(np.float32),
             "discount": (self.discount**taken).astype(np.float32),
@@ -169,15 +193,27 @@ class Windows:
     def draw(self, size: int, seed: int, step: int) -> np.ndarray:
         """Transition numbers int64 [size] of a training step: shuffled epochs, fixed by the seed and the step."""
         epochs, offsets = np.divmod(np.arange(step * size, (step + 1) * size), len(self))
-        return np.concatenate([self._permutation(seed, e)[offsets[epochs == e]] for e in np.unique(epochs)])
+        return np.concatenate([self._order(seed, e)[offsets[epochs == e]] for e in np.unique(epochs)])
 
-    def _permutation(self, seed: int, epoch: int) -> np.ndarray:
-        key, before = (seed, int(epoch)), self._permutations
+    def _order(self, seed: int, epoch: int) -> np.ndarray:
+        key, before = (seed, int(epoch)), self._orders
         found = before.get(key)
         if found is None:  # replaced as a whole: several threads draw
-            found = np.random.default_rng(key).permutation(len(self))
-            self._permutations = {k: v for k, v in before.items() if k == (seed, int(epoch) - 1)} | {key: found}
+            chunks = self._cut(key)
+            order = np.random.default_rng(key).permutation(chunks[-1] + 1)
+            rank = np.argsort(order)  # of each chunk in the epoch
+            found = np.argsort(rank[chunks], kind="stable")
+            self._orders = {k: v for k, v in before.items() if k == (seed, int(epoch) - 1)} | {key: found}
         return found
+
+    def _cut(self, key: tuple[int, int]) -> np.ndarray:
+        """The chunk of each transition in an epoch, int64 [transitions], ascending; segments are cut at random."""
+        segment = self._segment_start[self.starts]
+        first = np.flatnonzero(np.append(True, np.diff(segment) != 0))
+        run = np.searchsorted(first, np.arange(len(self)), "right") - 1
+        offset = np.random.default_rng((*key, self.chunk)).integers(self.chunk, size=len(first))
+        part = (np.arange(len(self)) - first[run] + offset[run]) // self.chunk
+        return np.cumsum(np.append(False, (np.diff(part) != 0) | (np.diff(run) != 0)))
 
     def batches(self, size: int, seed: int = 0, step: int = 0, prefetch: int = 2) -> Iterator[dict[str, np.ndarray]]:
         """Endless batches of `size` from training step `step` on, up to `prefetch` of them prepared ahead.

@@ -52,6 +52,13 @@ class Frames:
         self._spread(fill, len(work))
         return frames
 
+    def copy(self, cache: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """uint8 [*rows, C, H, W, 3] from the frames of all rows, `read_all`'s."""
+        if not self._cameras:
+            return cache[rows]
+        frames = self._buffers.take((*rows.shape, *self.shape))
+        return np.take(cache, rows, 0, frames, "clip")  # clip: without a buffer between
+
     def read_all(self, valid: np.ndarray) -> np.ndarray:
         """uint8 [rows, C, H, W, 3] of the rows that are valid, bool [rows]; the others are neither read nor touched."""
         frames, rows = np.empty((len(valid), *self.shape), np.uint8), np.flatnonzero(valid)
@@ -89,15 +96,15 @@ class Buffers:
         storage = self._find(math.prod(shape))
         array = np.frombuffer(memoryview(storage), np.uint8)  # the base of every view: it lives as long as they do
         weakref.finalize(array, self._free.append, storage).atexit = False
-        return array.reshape(shape)
+        return array[: math.prod(shape)].reshape(shape)
 
     def _find(self, size: int) -> np.ndarray:
         with self._lock:
             while self._free:
                 storage = self._free.pop()
-                if storage.size == size:  # others are of a batch size that is no longer asked for
+                if size <= storage.size <= 2 * size:  # others are of a batch size that is no longer asked for
                     return storage
-        return np.empty(size, np.uint8)
+        return np.empty(size + size // 8, np.uint8)  # the next batch may hold a few frames more
 
 
 def frame_shape(spec: Spec) -> tuple[int, int, int, int]:

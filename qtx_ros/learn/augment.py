@@ -1,27 +1,48 @@
-"""Random shifts of the image, the same for all frames of a window, and random loss of the instruction."""
+"""Random shifts and colours of the images, alike for all frames of a chunk, and random loss of the instruction."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+GREY = (0.299, 0.587, 0.114)  # what red, green and blue weigh in brightness
 
-def shift(frames: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
-    """Frames uint8 [B, T, C, H, W, 3], each window moved by up to ± `pixels` in both directions, edges repeated."""
+
+def shift(frames: Tensor, owner: Tensor, count: int, pixels: int, generator: torch.Generator) -> Tensor:
+    """Frames uint8 [U, C, H, W, 3], those of each owner moved by up to ± `pixels` in both directions, edges repeated.
+
+    owner int64 [U] holds the transition, one of `count`, whose draw of random numbers each frame takes.
+    """
     if pixels == 0:
         return frames
-    batch, steps, cameras, height, width, channels = frames.shape
-    offset = torch.randint(-pixels, pixels + 1, (batch, 2), generator=generator).to(frames.device)
-    rows = (torch.arange(height, device=frames.device) + offset[:, :1]).clamp(0, height - 1)  # [B, H]
-    columns = (torch.arange(width, device=frames.device) + offset[:, 1:]).clamp(0, width - 1)  # [B, W]
-    index = (rows[:, :, None] * width + columns[:, None, :]).reshape(batch, 1, -1, 1)  # [B, 1, H · W, 1]
-    flat = frames.reshape(batch, steps * cameras, height * width, channels)
-    return flat.gather(2, index.expand(-1, steps * cameras, -1, channels)).reshape(frames.shape)
+    height, width = frames.shape[2:4]
+    offset = torch.randint(-pixels, pixels + 1, (count, 2), generator=generator).to(frames.device)[owner]  # [U, 2]
+    rows = (torch.arange(height, device=frames.device) + offset[:, :1]).clamp(0, height - 1)  # [U, H]
+    columns = (torch.arange(width, device=frames.device) + offset[:, 1:]).clamp(0, width - 1)  # [U, W]
+    index = (rows[:, :, None] * width + columns[:, None, :]).reshape(len(frames), 1, -1, 1)  # [U, 1, H · W, 1]
+    flat = frames.flatten(2, 3)  # [U, C, H · W, 3]
+    return flat.gather(2, index.expand(-1, flat.shape[1], -1, flat.shape[3])).reshape(frames.shape)
 
 
-def drop_text(tokens: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Instructions int64 [B, L], each replaced with the given probability by the empty one, the null condition."""
+def colour(frames: Tensor, owner: Tensor, count: int, strength: float, generator: torch.Generator) -> Tensor:
+    """Frames uint8 [U, C, H, W, 3], brightness, contrast and saturation of each owner times 1 ± up to `strength`."""
+    if strength == 0:
+        return frames
+    factors = 1 + strength * (2 * torch.rand(3, count, 1, 1, generator=generator) - 1)
+    brightness, contrast, saturation = factors.to(frames.device)[:, owner]  # [U, 1, 1] each
+    grey = torch.tensor(GREY, device=frames.device).expand(3, 3)  # a pixel @ greyᵀ is its brightness, three times
+    mix = saturation * torch.eye(3, device=frames.device) + (1 - saturation) * grey  # [U, 3, 3]
+    pixels = frames.flatten(1, 3).float() @ (brightness * contrast * mix).transpose(1, 2)
+    pixels += 127.5 * (1 - contrast)
+    return pixels.round_().clamp_(0, 255).to(torch.uint8).reshape(frames.shape)
+
+
+def drop_text(tokens: Tensor, chunk: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """Instructions int64 [B, L], each replaced with the given probability by the empty one, the null condition.
+
+    chunk int64 [B] holds the transition whose fate each shares: the first one of its chunk.
+    """
     if probability == 0:
         return tokens
     dropped = torch.rand(len(tokens), generator=generator).to(tokens.device) < probability
-    return tokens.masked_fill(dropped[:, None], 0)
+    return tokens.masked_fill(dropped[chunk][:, None], 0)

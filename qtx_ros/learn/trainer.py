@@ -16,9 +16,10 @@ from tqdm import tqdm
 
 from qtx_ros.data.dataset import Dataset, Windows
 from qtx_ros.errors import QtxError
-from qtx_ros.learn import checkpoint
-from qtx_ros.learn.augment import drop_text, shift
-from qtx_ros.learn.methods import METHODS, Batch
+from qtx_ros.learn import checkpoint, contexts, rules_regularise
+from qtx_ros.learn.augment import colour, drop_text, shift
+from qtx_ros.learn.contexts import Batch
+from qtx_ros.learn.methods import METHODS
 from qtx_ros.learn.settings import TrainConfig, learning_rate
 from qtx_ros.model.policy import QTransformer
 from qtx_ros.spec import Spec
@@ -41,6 +42,8 @@ class Trainer:
         self.device = _device(config.device)
         self.model = build_model(spec, config, seed).to(self.device)
         self.target = copy.deepcopy(self.model).eval().requires_grad_(False)
+        start = self.model.named_parameters() if config.regenerative else ()
+        self.initial = {name: parameter.detach().clone() for name, parameter in start}
         groups = _decay_groups(self.model, config.weight_decay)
         self.optimiser = torch.optim.AdamW(groups, config.learning_rate, betas=(0.9, config.beta2))
 
@@ -61,6 +64,9 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         loss, metrics = METHODS[self.config.method](self.model, self.target, batch, self.config)
+        if self.config.regenerative:
+            distance = rules_regularise.regenerative_loss(self.model.parameters(), self.initial.values())
+            loss, metrics["regenerative"] = loss + self.config.regenerative * distance, distance
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
@@ -73,19 +79,23 @@ class Trainer:
     def _augment(self, batch: Batch) -> Batch:
         seeds = np.random.SeedSequence([self.seed, self.step]).generate_state(1, np.uint64)
         generator = torch.Generator().manual_seed(int(seeds[0]) >> 1)
-        batch = {**batch, "frames": shift(batch["frames"], self.config.shift, generator)}
+        config, owner, count = self.config, batch["owner"], len(batch["tokens"])
+        frames = shift(batch["frames"], owner, count, config.shift, generator)
+        batch = {**batch, "frames": colour(frames, owner, count, config.colour, generator)}
         if self.config.state_noise:
             noise = torch.randn(batch["state"].shape, generator=generator).to(self.device)
             batch["state"] = batch["state"] + noise * self.config.state_noise * self.model.encoder.state_std
-        batch["tokens"] = drop_text(batch["tokens"], self.config.text_drop, generator)
+        batch["tokens"] = drop_text(batch["tokens"], contexts.chunk_of(batch), config.text_drop, generator)
         batch["bins"] = self.model.to_tokens(batch["bins"], generator)  # what methods and rules call bins
         return batch
 
     @torch.no_grad()
     def _follow(self) -> None:
-        """Move the target network towards the online one (exponential moving average)."""
+        """Move the target network towards the online one: an exponential moving average, or a copy now and then."""
+        every = self.config.target_every
+        rate = float((self.step + 1) % every == 0) if every else self.config.target_rate
         for target, online in zip(self.target.parameters(), self.model.parameters(), strict=True):
-            target.lerp_(online, self.config.target_rate)
+            target.lerp_(online, rate)
         for target, online in zip(self.target.buffers(), self.model.buffers(), strict=True):
             target.copy_(online)  # the statistics of batch norms
 
@@ -97,6 +107,7 @@ class Trainer:
         groups = {
             "model": self.model.state_dict(),
             "target": self.target.state_dict(),
+            "initial": self.initial,
             "optimiser": {f"{i}/{name}": value for i, named in state.items() for name, value in named.items()},
         }
         checkpoint.save_checkpoint(folder, groups, {"step": self.step, "seconds": self.seconds})
@@ -106,6 +117,7 @@ class Trainer:
         groups, progress = checkpoint.load_checkpoint(folder, str(self.device))
         self.model.load_state_dict(groups["model"])
         self.target.load_state_dict(groups["target"])
+        self.initial = groups.get("initial", {})
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in groups.get("optimiser", {}).items():
             index, name = key.split("/")
@@ -154,7 +166,8 @@ def open_windows(dataset: Dataset, config: TrainConfig) -> Windows:
     frame = sum(camera.height * camera.width * 3 for camera in dataset.spec.cameras)  # [B] a tick
     cache = frame * sum(len(episode) for episode in dataset.episodes) <= config.cache_mb * 1e6
     failures = "terminal" if config.truncation_is_failure else "truncated"
-    return Windows(dataset, steps=config.n_step, discount=config.gamma, failures=failures, cache=cache)
+    options = {"discount": config.gamma, "failures": failures, "cache": cache, "chunk": config.chunk}
+    return Windows(dataset, steps=config.n_step, **options)
 
 
 def check_bins(bins: np.ndarray, counts: tuple[int, ...]) -> None:

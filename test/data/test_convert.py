@@ -56,7 +56,7 @@ def test_our_bag_needs_nothing_but_its_path(tmp_path, capsys):
     manifest = episode(tmp_path / "set").manifest
     facts = {key: manifest[key] for key in ("label", "instruction", "terminated", "truncated")}
     assert facts == {"label": "success", "instruction": SCRIPT.instruction, "terminated": True, "truncated": False}
-    assert Windows(Dataset.open(tmp_path / "set")).batch([0])["frames"].shape == (1, 3, 1, 64, 64, 3)
+    assert Windows(Dataset.open(tmp_path / "set")).batch([2])["frames"].shape == (3, 1, 64, 64, 3)
 
 
 def test_a_success_ends_at_its_event_with_reward_one(tmp_path):
@@ -149,8 +149,8 @@ def test_a_second_robot_converts_with_nothing_but_its_yaml(tmp_path):
     rows = run(bag, tmp_path / "set", SIX, label="success")
     assert rows[0].status == "converted" and rows[0].steps >= 18 and rows[0].invalid == 0
     batch = Windows(Dataset.open(tmp_path / "set"), steps=2).batch([4])
-    assert batch["frames"].shape == (1, 5, 2, 48, 64, 3)
-    assert batch["state"].shape == (1, 5, 7) and batch["bins"].shape == (1, 7)
+    assert batch["frames"].shape == (5, 2, 48, 64, 3)
+    assert batch["state"].shape == (5, 7) and batch["bins"].shape == (1, 7)
     assert (np.diff(episode(tmp_path / "set").columns.tick) == SIX.period_ns).all()
 
 

@@ -44,18 +44,18 @@ def episode(root, name, count, base=0, invalid=(), label="success", codec="raw",
     write_index(root, SPEC)
 
 
-def grey(batch) -> np.ndarray:
-    """Grey level of the front camera, [B, T + n]."""
-    return batch["frames"][:, :, 0, 0, 0, 0].astype(int)
+def grey(batch, window="here") -> np.ndarray:
+    """Grey level of the front camera in the windows of s or of s′, [B, T]."""
+    return batch["frames"][:, 0, 0, 0, 0].astype(int)[batch[window]]
 
 
 def test_first_window_repeats_the_first_frame(tmp_path):
     episode(tmp_path, "e", 6)
     batch = Windows(Dataset.open(tmp_path)).batch([0])
-    assert grey(batch).tolist() == [[0, 0, 0, 1]]
-    assert batch["frames"].shape == (1, 4, 2, 8, 8, 3) and batch["frames"].dtype == np.uint8
-    assert batch["frames"][0, 3, 1, 0, 0, 0] == 101
-    assert batch["state"][0].tolist() == [[0, 0], [0, 0], [0, 0], [1, -1]]
+    assert grey(batch).tolist() == [[0, 0, 0]] and grey(batch, "after").tolist() == [[0, 0, 1]]
+    assert batch["frames"].shape == (2, 2, 8, 8, 3) and batch["frames"].dtype == np.uint8
+    assert batch["frames"][1, 1, 0, 0, 0] == 101
+    assert batch["state"].tolist() == [[0, 0], [1, -1]]
 
 
 def test_last_window_of_a_success_is_terminal_and_earns_the_reward(tmp_path):
@@ -66,7 +66,7 @@ def test_last_window_of_a_success_is_terminal_and_earns_the_reward(tmp_path):
     assert batch["reward"].tolist() == [0, 0, 0, 0, 0.5, 1]
     assert batch["discount"].tolist() == [0.25, 0.25, 0.25, 0.25, 0.25, 0.5]
     assert batch["returns"].tolist() == [2**-5, 2**-4, 2**-3, 2**-2, 2**-1, 1]
-    assert grey(batch)[3].tolist() == [1, 2, 3, 4, 5]
+    assert grey(batch)[3].tolist() == [1, 2, 3] and grey(batch, "after")[3].tolist() == [3, 4, 5]
 
 
 def test_truncated_episode_never_bootstraps_beyond_its_frames(tmp_path):
@@ -90,7 +90,7 @@ def test_windows_never_cross_a_gap(tmp_path):
     windows = Windows(Dataset.open(tmp_path))
     batch = windows.batch(np.arange(len(windows)))
     assert windows.starts.tolist() == [0, 1, 4, 5, 6, 7]
-    assert grey(batch)[2].tolist() == [4, 4, 4, 5]
+    assert grey(batch)[2].tolist() == [4, 4, 4] and grey(batch, "after")[2].tolist() == [4, 4, 5]
     assert np.isfinite(batch["state"]).all() and (batch["bins"] >= 0).all()
     assert batch["returns"][0] == pytest.approx(0.98**7)
 
@@ -99,8 +99,8 @@ def test_windows_never_cross_an_episode(tmp_path):
     episode(tmp_path, "a", 3)
     episode(tmp_path, "b", 3, base=10)
     windows = Windows(Dataset.open(tmp_path))
-    assert grey(windows.batch([3])).tolist() == [[10, 10, 10, 11]]
-    assert grey(windows.batch([2])).tolist() == [[0, 1, 2, 2]]
+    batch = windows.batch([3, 2])
+    assert grey(batch).tolist() == [[10, 10, 10], [0, 1, 2]] and grey(batch, "after")[0].tolist() == [10, 10, 11]
 
 
 def test_bins_are_those_of_preprocess(tmp_path):
@@ -146,6 +146,56 @@ def test_an_epoch_draws_every_transition_once(tmp_path):
     assert np.bincount(drawn).tolist() == [2] * 10
 
 
+@pytest.mark.parametrize("chunk", [3, 16])
+def test_chunks_draw_every_transition_once_and_are_resumable(tmp_path, chunk):
+    for k, count in enumerate((10, 7)):
+        episode(tmp_path, f"e{k}", count, base=20 * k, invalid=[4])
+    windows = Windows(Dataset.open(tmp_path), chunk=chunk)
+    drawn = np.concatenate([windows.draw(4, 5, step) for step in range(13)]).reshape(4, 13)  # epochs of 13 transitions
+    assert (np.sort(drawn) == np.arange(13)).all() and (drawn[0] != drawn[1]).any()
+    assert Windows(windows.dataset, chunk=chunk).draw(4, 5, 9).tolist() == drawn.ravel()[36:40].tolist()
+    assert (np.diff(drawn) == 1).mean() >= 0.5
+
+
+def test_chunks_are_cut_elsewhere_in_every_epoch(tmp_path):
+    episode(tmp_path, "e", 64)
+    windows = Windows(Dataset.open(tmp_path), chunk=8)
+    orders = [windows.draw(64, 0, epoch) for epoch in range(16)]
+    cuts = {int(b) % 8 for order in orders for a, b in zip(order, order[1:], strict=False) if b != a + 1}
+    assert cuts == set(range(8))
+
+
+def test_a_chunk_holds_each_frame_once(tmp_path):
+    episode(tmp_path, "e", 40)
+    batch = Windows(Dataset.open(tmp_path), history=6, chunk=16).batch(np.arange(10, 26))
+    assert grey(batch)[0].tolist() == [5, 6, 7, 8, 9, 10] and grey(batch, "after")[15].tolist() == list(range(21, 27))
+    assert len(batch["frames"]) == 22 and (batch["owner"] == 0).all()
+
+
+def test_chunks_end_at_segments_and_at_their_length(tmp_path):
+    episode(tmp_path, "a", 8, invalid=[3])
+    episode(tmp_path, "b", 6)
+    windows = Windows(Dataset.open(tmp_path), chunk=4)
+    assert windows.starts.tolist() == [0, 1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]
+    batch = windows.batch(np.arange(12))
+    heads = batch["owner"][batch["here"][:, -1]]
+    assert heads.tolist() == [0, 0, 2, 2, 2, 2, 6, 6, 6, 6, 10, 10]
+    assert (batch["owner"][batch["here"]] == heads[:, None]).all()
+    assert (batch["owner"][batch["after"]] == heads[:, None]).all()
+
+
+def test_neighbours_drawn_by_chance_share_nothing_without_chunks(tmp_path):
+    episode(tmp_path, "e", 10)
+    batch = Windows(Dataset.open(tmp_path)).batch([4, 5])
+    assert len(batch["frames"]) == 8 and sorted(set(batch["owner"].tolist())) == [0, 1]
+
+
+def test_frames_between_two_far_states_are_not_read(tmp_path):
+    episode(tmp_path, "e", 20)
+    batch = Windows(Dataset.open(tmp_path), history=2, steps=8).batch([5])
+    assert batch["frames"][:, 0, 0, 0, 0].tolist() == [4, 5, 12, 13]
+
+
 def test_cached_frames_equal_decoded_ones(tmp_path):
     episode(tmp_path, "e", 9, invalid=[4], codec="jpeg")
     dataset = Dataset.open(tmp_path)
@@ -158,8 +208,8 @@ def test_cached_frames_equal_decoded_ones(tmp_path):
 def test_frames_of_a_batch_stay_while_anything_of_it_is_held(tmp_path, codec):
     episode(tmp_path, "e", 30, codec=codec)
     windows = Windows(Dataset.open(tmp_path))
-    expected = windows.batch(np.arange(4))["frames"][1:, :, 1].copy()
-    view = windows.batch(np.arange(4))["frames"][1:, :, 1]  # the batch itself is gone
+    expected = windows.batch(np.arange(4))["frames"][1:, 1].copy()
+    view = windows.batch(np.arange(4))["frames"][1:, 1]  # the batch itself is gone
     later = [windows.batch(np.arange(k, k + 4))["frames"] for k in range(9, 20)]
     assert (view == expected).all() and len({frames.ctypes.data for frames in later}) == len(later)
 
@@ -167,7 +217,7 @@ def test_frames_of_a_batch_stay_while_anything_of_it_is_held(tmp_path, codec):
 def test_memory_of_a_batch_is_used_again_when_nothing_of_it_is_held(tmp_path):
     episode(tmp_path, "e", 30)
     windows = Windows(Dataset.open(tmp_path))
-    addresses = {windows.batch(np.arange(k, k + 4))["frames"].ctypes.data for k in range(9)}
+    addresses = {windows.batch(np.arange(k, k + 4))["frames"].ctypes.data for k in range(8, 17)}
     assert len(addresses) == 1
 
 

@@ -11,7 +11,6 @@ from small_run import SMALL, small_config, small_spec, write_small_set
 
 from qtx_ros.data.dataset import Dataset
 from qtx_ros.errors import QtxError
-from qtx_ros.learn import methods
 from qtx_ros.learn.augment import drop_text
 from qtx_ros.learn.trainer import Trainer, open_windows, to_tensors
 from qtx_ros.model.guidance import GuidedPolicy
@@ -43,7 +42,7 @@ def test_trained_instructions_are_dropped_at_the_configured_rate(tmp_path, proba
 
 def test_dropping_hits_whole_instructions_at_random_places():
     tokens, generator = torch.ones(10_000, 4, dtype=torch.int64), torch.Generator().manual_seed(0)
-    dropped = drop_text(tokens, 0.15, generator)
+    dropped = drop_text(tokens, torch.arange(10_000), 0.15, generator)
     assert torch.equal(dropped.amin(1), dropped.amax(1))
     both = ((dropped[1:, 0] == 0) & (dropped[:-1, 0] == 0)).float().mean().item()
     assert abs(both - 0.15**2) < 4 * (0.15**2 / 9_999) ** 0.5
@@ -65,7 +64,7 @@ def test_the_null_condition_learns_the_mixture_and_guidance_moves_away_from_it(t
     def logits(policy, text: str) -> torch.Tensor:
         tensors = to_tensors(batch, trainer.device)
         features = policy.instruct(torch.as_tensor(text_tokens(text))[None])
-        ring = methods.encode_ring(policy, tensors["frames"][:1, :2], tensors["state"][:1, :2], features)
+        ring = policy.encode(tensors["frames"][:1], tensors["state"][:1], features)[:, None].expand(-1, 2, -1, -1)
         return policy.q_values(policy.context(ring), torch.zeros(1, 1, dtype=torch.int64))[0, 0]
 
     plain, guided = trainer.model.eval(), GuidedPolicy(trainer.model, 2.0).eval()

@@ -106,7 +106,8 @@ def test_a_chunk_encodes_what_its_windows_share_once(tmp_path, monkeypatch):
     trainer, encoded = Trainer(windows.spec, settings, 0), {}
     for name, network in (("online", trainer.model), ("target", trainer.target)):
         network.encoder.register_forward_hook(lambda _, args, __, name=name: encoded.update({name: len(args[0])}))
-        network.text.register_forward_hook(lambda _, args, __, name=name: encoded.update({f"{name} text": len(args[0])}))
+        texts = f"{name} text"
+        network.text.register_forward_hook(lambda _, args, __, texts=texts: encoded.update({texts: len(args[0])}))
     trainer.update(windows.batch(np.array([2, 3, 4, 5, 12, 13, 14, 15])))
     assert encoded == {"online": 2 * 5, "target": 2 * 6, "online text": 2, "target text": 2}
 
