@@ -1,4 +1,7 @@
-"""`qtx collect`: records labelled episodes of the simulated robot, with a running sim and recorder, or offline."""
+"""`qtx collect`: records labelled episodes of the simulated robot, with a running sim and recorder, or offline.
+
+A scripted operator drives, or a policy: with its failures it makes the data of the next training.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qtx_ros import ros
+from qtx_ros.deploy.exploration import Exploration
 from qtx_ros.errors import QtxError
 from qtx_ros.nodes.expert_driver import ExpertDriver
 from qtx_ros.nodes.outcome import Outcome, summary
@@ -23,7 +27,12 @@ ATTEMPTS = 5  # per wanted episode, before giving up
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", nargs="+", default=["drawer-open"], metavar="TASK", help="names or instructions")
     parser.add_argument("--episodes", type=int, default=10, help="to keep per task (default 10)")
-    parser.add_argument("--mix", default="demo", help="demo, stitch-demo, failure, sloppy or expert (default demo)")
+    parser.add_argument("--mix", help="demo, stitch-demo, failure, sloppy or expert (default demo)")
+    parser.add_argument("--policy", metavar="BUNDLE", help="a policy drives, not a mix; its failures are kept, too")
+    parser.add_argument("--epsilon", type=float, default=0.0, help="of the policy: chance per tick of random bins")
+    parser.add_argument("--temperature", type=float, default=0.0, help="of the policy: draws from softmax(Q / T)")
+    parser.add_argument("--anneal", type=int, default=0, metavar="TICKS", help="over which the temperature falls to 0")
+    parser.add_argument("--device", default="auto", help="of the policy (default auto)")
     parser.add_argument("--seed", type=int, default=0, help="of the first scene, the others count up (default 0)")
     parser.add_argument("--horizon", type=int, default=70, help="ticks until an episode counts as failed (default 70)")
     parser.add_argument("--keep-all", action="store_true", help="keep episodes that end unlike the mix wants")
@@ -39,33 +48,50 @@ def main(args: argparse.Namespace) -> int:
     from qtx_ros.sim.operators import MIXES
     from qtx_ros.sim.tasks import find
 
-    if args.mix not in MIXES:
-        raise QtxError(f"no mix is called {args.mix!r}, the mixes are {', '.join(MIXES)}")
+    mix, exploration = args.mix or "demo", Exploration(args.epsilon, args.temperature, args.anneal, args.seed)
+    if mix not in MIXES:
+        raise QtxError(f"no mix is called {mix!r}, the mixes are {', '.join(MIXES)}")
+    if args.policy and (args.mix or args.no_record):
+        raise QtxError("--policy takes neither --mix nor --no-record: a policy drives, and all it does is recorded")
+    if not args.policy and not exploration.off:
+        raise QtxError("--epsilon and --temperature are for a policy: name one with --policy")
     if args.episodes < 1 or args.horizon < 1:
         raise QtxError(f"episodes is {args.episodes} and horizon {args.horizon}, expected at least 1 of each")
     tasks = [find(text).name for text in args.tasks]
     spec = Spec.load(args.robot)
-    plan = (tasks, args.mix, args.episodes, args.seed, args.horizon, args.keep_all)
-    if args.offline:
-        from qtx_ros.nodes.offline_collector import OfflineCollector
-
-        collector = OfflineCollector(spec, args.offline)
-        try:
-            kept = collect(collector, *plan)
-        finally:
-            collector.close()
-    else:
-        kept = _collect_live(spec, plan, not args.no_record, args.timeout, args.ros_args)
+    plan = (tasks, mix, args.episodes, args.seed, args.horizon, args.keep_all or bool(args.policy))
+    collect_all = _collect_offline if args.offline else _collect_live
+    kept = collect_all(spec, plan, args, exploration)
     for task, outcomes in kept.items():
         print(f"{task:22} {summary(outcomes)}")
     return 0
 
 
-def _collect_live(spec: Spec, plan: tuple, recording: bool, timeout: float, ros_args: list) -> dict:
-    context, signals = ros.Context(), stop_signals()
-    ros.init(args=ros_args, context=context)
+def _collect_offline(spec: Spec, plan: tuple, args: argparse.Namespace, exploration: Exploration) -> dict:
+    from qtx_ros.nodes.offline_collector import OfflineCollector
+
+    collector = OfflineCollector(spec, args.offline, _operator(spec, args, exploration) if args.policy else None)
     try:
-        node = Collector(spec, recording, timeout, signals, context=context)
+        return collect(collector, *plan)
+    finally:
+        collector.close()
+
+
+def _operator(spec: Spec, args: argparse.Namespace, exploration: Exploration):
+    from qtx_ros.agent.operator import PolicyOperator
+    from qtx_ros.deploy.bundle import bundle_folder, for_robot, load_bundle
+    from qtx_ros.deploy.policy import Policy
+
+    policy = Policy(for_robot(load_bundle(bundle_folder(args.policy)), spec), args.device)
+    print(policy.device_line)
+    return PolicyOperator(policy, exploration)
+
+
+def _collect_live(spec: Spec, plan: tuple, args: argparse.Namespace, exploration: Exploration) -> dict:
+    context, signals = ros.Context(), stop_signals()
+    ros.init(args=args.ros_args, context=context)
+    try:
+        node = _live(spec, args, exploration, signals, context)
         try:
             return collect(node, *plan)
         finally:
@@ -76,12 +102,22 @@ def _collect_live(spec: Spec, plan: tuple, recording: bool, timeout: float, ros_
         ros.try_shutdown(context=context)
 
 
+def _live(spec: Spec, args: argparse.Namespace, exploration: Exploration, signals: queue.SimpleQueue, context):
+    if not args.policy:
+        return Collector(spec, not args.no_record, args.timeout, signals, context=context)
+    from qtx_ros.nodes.policy_collector import PolicyCollector
+
+    parameters = {"bundle": args.policy, "robot": args.robot, "device": args.device, "explore_seed": exploration.seed}
+    parameters |= {name: getattr(exploration, name) for name in ("epsilon", "temperature", "anneal")}
+    return PolicyCollector(spec, parameters, args.timeout, signals, context)
+
+
 def collect(
     collector, tasks: list[str], mix: str, episodes: int, seed: int, horizon: int, keep_all: bool
 ) -> dict[str, list[Outcome]]:
     """Record until `episodes` of each task are kept; returns every attempt, by task.
 
-    `collector` is a `Collector` or an `OfflineCollector`: something with their method `episode`.
+    `collector` is a `Collector`, a `PolicyCollector` or an `OfflineCollector`: something with their method `episode`.
     """
     from tqdm import tqdm
 

@@ -53,6 +53,15 @@ class Director(ros.Node):
                 if time.monotonic() > deadline:
                     raise QtxError(f"nobody offers the service {client.srv_name!r} after {timeout:g} s")
 
+    def policy_runs(self, patience: float) -> bool:
+        """Whether a policy node shows itself within `patience` seconds."""
+        return self._policy.wait_for_service(timeout_sec=patience)
+
+    def abandon(self, comment: str) -> None:
+        """Discard the episode that plays, if there is one."""
+        if self._played is not None:
+            self._ask(self._stop, label="discard", comment=comment)
+
     def play(self, task: str, seed: int, time_limit: float, check=lambda: None) -> Played:
         """One episode, from reset to label."""
         scene = self._ask(self._reset, task=task, seed=seed)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from qtx_ros import ros
+from qtx_ros.agent.operator import PolicyOperator
 from qtx_ros.bags.writer import qos_profile
 from qtx_ros.data.messages import command_fields
 from qtx_ros.nodes import sim_messages
@@ -30,8 +31,10 @@ AFTERWARDS = 2  # frames recorded after the end, so that the last step has a suc
 class OfflineCollector:
     """Simulator, operator and recorder in one loop; a command takes effect one sub-step after its frame."""
 
-    def __init__(self, spec: Spec, folder: Path) -> None:
+    def __init__(self, spec: Spec, folder: Path, policy: PolicyOperator | None = None) -> None:
+        """`policy`: who drives instead of the scripted operators of a mix."""
         sim_messages.check(spec)
+        self._policy = policy
         self._spec, self._per_tick = spec, sub_steps(spec)
         self._world, self._experts = World(), {}
         self._clock_ns = time.time_ns()
@@ -55,7 +58,7 @@ class OfflineCollector:
         """One episode: reset, guide the hand where the mix says so, record, drive, label."""
         world = self._world
         world.reset(task, seed)
-        operator = Operator(self._expert(), mix, np.random.default_rng(seed))
+        operator = self._operator(mix, seed)
         for _ in range(operator.guided):
             self._tick(operator)
         if world.success:  # nothing left to show
@@ -71,11 +74,17 @@ class OfflineCollector:
             ticks += 1
         for _ in range(AFTERWARDS):
             self._tick(None)
-        return self._finish(seed, ticks, operator.mix.wanted, keep_all)
+        return self._finish(seed, ticks, operator, keep_all)
 
-    def _finish(self, seed: int, ticks: int, wanted: str, keep_all: bool) -> Outcome:
+    def _operator(self, mix: str, seed: int) -> Operator | PolicyOperator:
+        if self._policy is None:
+            return Operator(self._expert(), mix, np.random.default_rng(seed))
+        self._policy.begin(self._world)
+        return self._policy
+
+    def _finish(self, seed: int, ticks: int, operator: Operator | PolicyOperator, keep_all: bool) -> Outcome:
         label = "success" if self._world.success else "failure"
-        kept = keep_all or label == wanted
+        kept = keep_all or label == operator.mix.wanted
         _, path = self._episodes.stop(label if kept else "discard", f"ended as {label}")
         return Outcome(seed, label, ticks, kept, str(path or ""))
 

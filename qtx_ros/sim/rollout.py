@@ -53,7 +53,7 @@ def rollout(
         if binned:
             action = preprocess.from_bins(spec, preprocess.to_bins(spec, action))
         command = dict(zip(names, messages.targets(spec, action, state), strict=True))
-        done = _tick(world, command, per_tick, delay, 1.0 / spec.rate)
+        done = tick(world, command, per_tick, delay, 1.0 / spec.rate)
         yield Step(image, state, action, float(done), done)
         if done:
             return
@@ -70,7 +70,8 @@ def observe(world: World, spec: Spec, render: bool = True) -> tuple[np.ndarray, 
     return preprocess.resize(world.render(IMAGE, IMAGE), spec.cameras[0]), state
 
 
-def _tick(world: World, command: dict[str, float], per_tick: int, delay: int, duration: float) -> bool:
+def tick(world: World, command: dict[str, float], per_tick: int, delay: int, duration: float) -> bool:
+    """One tick of `per_tick` sub-steps, the `command` given after `delay` of them; whether the task is done."""
     for i in range(per_tick):
         if i == delay:
             world.command(command, duration)
