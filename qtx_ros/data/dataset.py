@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +67,8 @@ class Windows:
     frames up to s′ must exist, so the last `steps` transitions before a gap or a truncated end are left out.
     `failures` says whether a failed episode ends by itself ("terminal") or was merely cut ("truncated"). `drop_idle`
     leaves out transitions whose action moves nothing. `cache` decodes every frame once into memory. Up to `chunk`
-    transitions that follow each other are drawn together and share their frames.
+    transitions that follow each other are drawn together and share their frames. `read` makes an array of an
+    instruction, the batch's `tokens`.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Windows:
         drop_idle: bool = False,
         cache: bool = False,
         chunk: int = 1,
+        read: Callable[[str], np.ndarray] = text_tokens,
     ) -> None:
         if failures not in FAILURES:
             raise QtxError(f"failures is {failures!r}, expected one of {', '.join(FAILURES)}")
@@ -87,7 +89,7 @@ class Windows:
             raise QtxError(f"steps is {steps} and discount {discount}, expected at least 1 and a number in [0, 1]")
         if chunk < 1:
             raise QtxError(f"chunk is {chunk}, expected at least 1 transition")
-        self.dataset, self.spec, self.chunk = dataset, dataset.spec, chunk
+        self.dataset, self.spec, self.chunk, self._read = dataset, dataset.spec, chunk, read
         self.history, self.steps, self.discount = history or dataset.spec.history, steps, discount
         self._frames = Frames(self.spec, dataset.episodes)
         self._collect(failures)
@@ -115,7 +117,8 @@ class Windows:
         self.bins = np.full(self.action.shape, -1, np.int64)
         self.bins[self.valid] = to_bins(self.spec, self.action[self.valid])
         self.returns = np.concatenate([returns_to_go(e.columns.reward, self.discount) for e in episodes])
-        self._tokens = np.stack([text_tokens(e.manifest["instruction"]) for e in episodes])
+        read = {text: self._read(text) for text in {e.manifest["instruction"] for e in episodes}}
+        self._tokens = np.stack([read[e.manifest["instruction"]] for e in episodes])
         self._success = np.array([e.manifest["label"] == "success" for e in episodes])
         ends = [_ends_by_itself(e.manifest, failures) for e in episodes]
         self._segment_start, self._segment_stop = _segments(self.valid, self._episode)

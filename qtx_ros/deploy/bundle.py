@@ -3,6 +3,8 @@
 A bundle may hold more ways to compute the same tick: `frame.onnx` and `act.onnx`, which cut it where the picture ends,
 and `weights.safetensors`, for machines that run it in PyTorch.
 
+A frozen sentence encoder travels along as `sentence.onnx` and `tokenizer.json`.
+
 The manifest carries the robot's contract and the SHA-256 of every graph. Nothing in a bundle is ever unpickled or run
 as code, and a graph is handed to the inference engine from the very bytes whose hash was checked.
 """
@@ -25,6 +27,8 @@ from qtx_ros.spec import LIMITS, Spec
 FORMAT = 1
 TICK, INSTRUCTION = "tick.onnx", "instruction.onnx"
 FRAME, ACT, WEIGHTS = "frame.onnx", "act.onnx", "weights.safetensors"  # not in every bundle
+SENTENCE, TOKENIZER = "sentence.onnx", "tokenizer.json"  # of a frozen sentence encoder, nor these
+OPTIONAL = (FRAME, ACT, WEIGHTS, SENTENCE, TOKENIZER)
 ROBOTS_OWN = (
     "topic", "type", "max_age", "frozen_after", "frozen_motion", "max_speed", "limits", "clock_offset", "instruction",
     "events", "intervention", *LIMITS,
@@ -93,8 +97,9 @@ class Manifest:
         return self.tick_outputs()
 
     def instruction_inputs(self) -> Ports:
-        """Inputs of `instruction.onnx`."""
-        return {"tokens": ("int64", (1, TEXT_LENGTH))}
+        """Inputs of `instruction.onnx`: hashed tokens, or what a frozen sentence encoder says."""
+        size = self.model.get("text_size", 0)
+        return {"tokens": ("float32", (1, size)) if size else ("int64", (1, TEXT_LENGTH))}
 
     def instruction_outputs(self) -> Ports:
         """Outputs of `instruction.onnx`."""
@@ -139,7 +144,7 @@ def _learned(value: object, path: str = "") -> dict[str, object]:
 def write_bundle_manifest(folder: str | Path, manifest: Manifest) -> Manifest:
     """Hash the graphs in `folder`, write `manifest.json` there (atomically), return the manifest with the hashes."""
     folder = Path(folder)
-    names = [TICK, INSTRUCTION, *(name for name in (FRAME, ACT, WEIGHTS) if (folder / name).exists())]
+    names = [TICK, INSTRUCTION, *(name for name in OPTIONAL if (folder / name).exists())]
     files = {name: _entry(_read(folder, name)) for name in names}
     manifest = replace(manifest, files=files)
     _check(manifest, str(folder / MANIFEST))
@@ -176,6 +181,7 @@ def load_bundle(folder: str | Path) -> Bundle:
     folder = Path(folder)
     manifest = read_manifest(folder)
     names = [TICK, INSTRUCTION, *([FRAME, ACT] if manifest.picture else []), *({WEIGHTS} & manifest.files.keys())]
+    names += [SENTENCE, TOKENIZER] if manifest.model.get("text_size") else []
     return Bundle(folder, manifest, {name: _verified(folder, manifest, name) for name in names})
 
 

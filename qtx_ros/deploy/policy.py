@@ -11,9 +11,10 @@ import numpy as np
 
 from qtx_ros.deploy.bundle import INSTRUCTION, Bundle, load_bundle
 from qtx_ros.deploy.network import open_network
+from qtx_ros.deploy.sentences import text_reader
 from qtx_ros.deploy.session import Session
 from qtx_ros.errors import QtxError
-from qtx_ros.preprocess import bin_values, text_tokens
+from qtx_ros.preprocess import bin_values
 from qtx_ros.spec import Spec
 
 
@@ -43,6 +44,7 @@ class Policy:
             bundle.graphs[INSTRUCTION], str(bundle.folder / INSTRUCTION), "cpu", threads,
             manifest.instruction_inputs(), manifest.instruction_outputs(),
         )  # fmt: skip
+        self._read = text_reader(bundle)
         self._network = open_network(bundle, device, threads)
         self._inputs = self._network.inputs
         self._values, self._rows = _value_table(self.spec), np.arange(len(self.spec.dimensions))
@@ -87,7 +89,7 @@ class Policy:
         """Take a new instruction. Costs one small graph when the text changed, nothing otherwise; keeps the ring."""
         if text == self.instruction:
             return
-        np.copyto(self._inputs["features"], self._text.run(tokens=text_tokens(text)[None])["features"])
+        np.copyto(self._inputs["features"], self._text.run(tokens=self._read(text)[None])["features"])
         self._network.instruct()
         self.instruction = text
 

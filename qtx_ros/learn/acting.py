@@ -10,9 +10,10 @@ import torch
 
 from qtx_ros.data.frames import frame_shape
 from qtx_ros.deploy.policy import Choice
+from qtx_ros.learn.sentences import text_reader
 from qtx_ros.model.guidance import inference
 from qtx_ros.model.policy import QTransformer
-from qtx_ros.preprocess import from_bins, text_tokens
+from qtx_ros.preprocess import from_bins
 from qtx_ros.spec import Spec
 
 
@@ -21,7 +22,7 @@ class NetworkPolicy:
 
     def __init__(self, model: QTransformer, spec: Spec) -> None:
         self.spec, self._model, self._policy = spec, model, inference(model)
-        self._device = next(model.parameters()).device
+        self._device, self._read = next(model.parameters()).device, text_reader(model.config)
         self.reset()
 
     def reset(self) -> None:
@@ -30,7 +31,7 @@ class NetworkPolicy:
 
     def instruct(self, text: str) -> None:
         """Take an instruction; encoded anew each tick, for the weights may change between two."""
-        self._tokens = torch.as_tensor(text_tokens(text), device=self._device)[None]
+        self._tokens = torch.as_tensor(self._read(text), device=self._device)[None]
 
     @torch.inference_mode()
     def act(self, frames: Mapping[str, np.ndarray], state: np.ndarray) -> Choice:

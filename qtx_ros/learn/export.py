@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="BUNDLE", help="folder of the bundle")
     parser.add_argument("--name", help="of the bundle (default: the folder's name)")
     parser.add_argument("--guidance", type=float, help="instead of the configuration's model.guidance")
+    parser.add_argument("--beam", type=int, help="instead of the configuration's model.beam: 8 keeps the best 8 prefixes")
     parser.add_argument("--split", action=argparse.BooleanOptionalAction, default=None,
                         help="add graphs that encode a picture when it arrives (default: if robot has tick: timer)")
     parser.add_argument("--torch", action="store_true", help="add the weights, for devices torch-cuda and torch-cpu")
@@ -39,7 +40,9 @@ def main(args: argparse.Namespace) -> int:
     metrics = configs.read(args.metrics) if args.metrics else {}
     recipe = _read(args.recipe) if args.recipe else ""
     wanted = Wanted(args.precision, tuple(args.data), args.device, args.min_agreement)
-    manifest = export(args.run, args.output, args.name, metrics, recipe, args.guidance, args.split, wanted, args.torch)
+    manifest = export(
+        args.run, args.output, args.name, metrics, recipe, args.guidance, args.split, wanted, args.torch, args.beam
+    )
     size = sum(entry["bytes"] for entry in manifest.files.values())
     parity = manifest.training["parity"]
     print(f"{parity['observations']} random observations give identical bins in torch and ONNX Runtime "
@@ -60,6 +63,7 @@ def export(
     split: bool | None = None,
     wanted: Wanted = FP32,
     weights: bool = False,
+    beam: int | None = None,
 ) -> Manifest:
     """Write the bundle of a run; QtxError, and no bundle, unless torch and ONNX Runtime choose identical bins.
 
@@ -67,7 +71,7 @@ def export(
     `wanted`: another precision, refused if it is slower than float32 or agrees too little with it. `weights`: for
     machines that run the tick in PyTorch.
     """
-    run, output = _guided(checkpoint.open_run(run_folder), guidance), Path(output)
+    run, output = _changed(checkpoint.open_run(run_folder), guidance=guidance, beam=beam), Path(output)
     if output.exists() and any(output.iterdir()) and not (output / "manifest.json").exists():
         raise QtxError(f"{output} holds something else than a bundle: choose another folder")
     model, progress = load_model(run)
@@ -76,6 +80,8 @@ def export(
     partial.mkdir(parents=True)
     try:
         write_graphs(model, run.spec, partial, _split(run.spec, split))
+        if run.config.model.text_encoder != "hashed":
+            _write_sentences(run, partial)
         if weights:
             write_weights(model, partial)
         manifest = _manifest(run, model, progress, partial, name or output.name, metrics or {})
@@ -88,6 +94,17 @@ def export(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return manifest
+
+
+def _write_sentences(run: checkpoint.Run, folder: Path) -> None:
+    """The frozen sentence encoder that the run was trained with; QtxError if it is another one now."""
+    from qtx_ros.learn.sentences import fingerprint, write_encoder
+
+    name = run.config.model.text_encoder
+    was, now = run.data.get("text_encoder"), fingerprint(name)
+    if was not in (None, now):
+        raise QtxError(f"{run.folder} was trained with another sentence encoder than {name!r} is now: put it back")
+    write_encoder(name, folder)
 
 
 def _split(spec, wanted: bool | None) -> bool:
@@ -109,11 +126,10 @@ def _data_of(run: checkpoint.Run, wanted: Wanted):
     return dataset
 
 
-def _guided(run: checkpoint.Run, guidance: float | None) -> checkpoint.Run:
-    """The run with another guidance scale, which nothing in training depends on."""
-    if guidance is None:
-        return run
-    return replace(run, config=replace(run.config, model=replace(run.config.model, guidance=guidance)))
+def _changed(run: checkpoint.Run, **changes: float | None) -> checkpoint.Run:
+    """The run with another guidance scale or beam, which nothing in training depends on; None changes nothing."""
+    model = replace(run.config.model, **{key: value for key, value in changes.items() if value is not None})
+    return replace(run, config=replace(run.config, model=model))
 
 
 def load_model(run: checkpoint.Run):
@@ -135,7 +151,7 @@ def write_graphs(model, spec, folder: Path, split: bool = False) -> None:
         graphs.write_onnx(graphs.FrameGraph(model), graphs.frame_example(model, spec), folder / FRAME)
         graphs.write_onnx(graphs.ActGraph(model, spec), graphs.act_example(model, spec), folder / ACT)
     graphs.write_onnx(graphs.TickGraph(model, spec), graphs.tick_example(model, spec), folder / TICK)
-    graphs.write_onnx(graphs.InstructionGraph(model), graphs.instruction_example(), folder / INSTRUCTION)
+    graphs.write_onnx(graphs.InstructionGraph(model), graphs.instruction_example(model), folder / INSTRUCTION)
 
 
 def write_weights(model, folder: Path) -> None:
@@ -159,8 +175,10 @@ def export_steps(run_folder: str | Path, folder: str | Path) -> tuple[Path, list
 
     run, folder = checkpoint.open_run(run_folder), Path(folder)
     model, _ = load_model(run)
-    if model.config.critics > 1 or model.config.guidance != 1:
-        raise QtxError(f"{run.folder} has two critics or guidance: its tick is one graph only, it cannot be cut")
+    config = model.config
+    kinds = config.critics, config.guidance, config.code, config.order, config.beam, config.actor
+    if kinds != (1, 1, "plain", "fixed", 1, False):
+        raise QtxError(f"{run.folder} does more than one greedy step a dimension: its tick is one graph only")
     folder.mkdir(parents=True, exist_ok=True)
     context = folder / "context.onnx"
     graphs.write_onnx(graphs.ContextGraph(model), graphs.tick_example(model, run.spec), context)

@@ -188,9 +188,10 @@ def picture_tokens(model: QTransformer, spec: Spec) -> int:
     return (model.ring_shape[1] - model.conditions) // len(spec.cameras)
 
 
-def instruction_example() -> Example:
+def instruction_example(model: QTransformer) -> Example:
     """Inputs of `InstructionGraph`."""
-    return {"tokens": torch.arange(TEXT_LENGTH)[None]}
+    size = model.config.text_size
+    return {"tokens": torch.randn(1, size) if size else torch.arange(TEXT_LENGTH)[None]}
 
 
 def step_examples(model: QTransformer) -> list[Example]:

@@ -12,8 +12,8 @@ from qtx_ros.data.frames import frame_shape
 from qtx_ros.deploy.bundle import ACT, FRAME
 from qtx_ros.errors import QtxError
 from qtx_ros.learn.graphs import INPUTS, InstructionGraph, TickGraph
+from qtx_ros.learn.sentences import text_reader
 from qtx_ros.model.policy import QTransformer
-from qtx_ros.preprocess import text_tokens
 from qtx_ros.spec import Spec
 
 OBSERVATIONS = 256
@@ -27,7 +27,7 @@ class Parity:
 
     observations: int  # compared
     different: int  # of these, with at least one other bin
-    ties: int  # drawn besides: the network's own best two bins of some dimension are closer than `TIE`
+    ties: int  # drawn besides: the network's own best two candidates of some decision are closer than `TIE`
     largest_q_difference: float  # over all bins, as long as both sides chose the same bins before
     smallest_gap: float  # between the best two bins of any decision compared
 
@@ -61,17 +61,17 @@ def compare(
     carry their ring on, each with an instruction of the list in turn. A tie has no right answer in float32: it is
     counted, not compared. `split`: the graphs that encode pictures first, instead of the one graph; same observations.
     """
-    rng = np.random.default_rng(seed)
+    rng, read = np.random.default_rng(seed), text_reader(model.config)
     ours, theirs = _Torch(model, spec), (_Split if split else _Onnx)(folder)
     different, ties, worst, gaps = 0, 0, 0.0, []
     while len(gaps) < count and ties <= count:
         drawn = len(gaps) + ties
         if drawn % TICKS == 0:
-            tokens = text_tokens(instructions[(drawn // TICKS) % len(instructions)])[None]
+            tokens = read(instructions[(drawn // TICKS) % len(instructions)])[None]
             ours.start(tokens, model.ring_shape), theirs.start(tokens, model.ring_shape)
         frames, state = _observation(model, spec, rng)
         a, b = (side.tick(frames, state, drawn % TICKS == 0) for side in (ours, theirs))
-        gap = float(np.diff(np.sort(a["q_all"], 1)[:, -2:], axis=1).min())
+        gap = ours.gap(a)
         if gap < TIE * max(1.0, float(np.abs(a["q"]).max())):
             ties += 1
             continue
@@ -115,6 +115,14 @@ class _Torch(_Side):
     @torch.no_grad()
     def instruct(self, tokens: np.ndarray) -> np.ndarray:
         return self._instruction(torch.tensor(tokens)).numpy()
+
+    @torch.no_grad()
+    def gap(self, outputs: dict[str, np.ndarray]) -> float:
+        """How far in Q the closest two candidates of any decision of this tick are apart."""
+        model, config = self._tick.model, self._tick.model.config
+        if config.beam == 1 and config.order == "fixed":  # `q_all` shows all of them
+            return float(np.diff(np.sort(outputs["q_all"], 1)[:, -2:], axis=1).min())
+        return model.margin(model.context(torch.tensor(outputs["ring_out"])[None])).item()
 
     @torch.no_grad()
     def run(self, inputs) -> list[np.ndarray]:

@@ -13,12 +13,12 @@ import numpy as np
 
 from qtx_ros.data.dataset import Dataset
 from qtx_ros.data.frames import Frames
-from qtx_ros.deploy.bundle import ACT, FRAME, INSTRUCTION, TICK, Manifest, write_bundle_manifest
+from qtx_ros.deploy.bundle import ACT, FRAME, INSTRUCTION, TICK, Manifest, load_bundle, write_bundle_manifest
 from qtx_ros.deploy.policy import Policy
+from qtx_ros.deploy.sentences import text_reader
 from qtx_ros.errors import QtxError
 from qtx_ros.learn.lowering import PRECISIONS, Feed, lower
 from qtx_ros.learn.parity import session
-from qtx_ros.preprocess import text_tokens
 
 CALIBRATION = 128  # observations
 COMPARED = 1000  # observations
@@ -117,10 +117,10 @@ def observations(dataset: Dataset, count: int) -> Iterator[Seen]:
 def feeds(folder: Path, name: str, seen: Iterator[Seen]) -> Iterator[Feed]:
     """Inputs of the graph `name` of a float32 bundle on these observations, the ring carried on."""
     tick, text = session(folder / TICK), session(folder / INSTRUCTION)
-    frame = session(folder / FRAME) if name == ACT else None
+    frame, read = session(folder / FRAME) if name == ACT else None, text_reader(load_bundle(folder))
     ring = np.zeros(next(port.shape for port in tick.get_inputs() if port.name == "ring"), np.float32)
     for one in seen:
-        features = text.run(None, {"tokens": text_tokens(one.instruction)[None]})[0]
+        features = text.run(None, {"tokens": read(one.instruction)[None]})[0]
         state = np.asarray(one.state, np.float32)
         given = {"state": state, "ring": ring, "first": np.array([one.first]), "features": features}
         if name == FRAME:

@@ -45,6 +45,10 @@ def main(args: argparse.Namespace) -> int:
     described = describe(dataset, args.dataset)
     if run is None:
         data = {**described, "command": _command(args)}
+        if config.model.text_encoder != "hashed":
+            from qtx_ros.learn.sentences import fingerprint
+
+            data["text_encoder"] = fingerprint(config.model.text_encoder)
         run = checkpoint.create_run(folder, dataset.spec, config, data, args.seed or 0)
     _check_same_data(run, described, dataset)
     trainer = Trainer(run.spec, config, run.seed)
@@ -66,7 +70,9 @@ def read_config(
         path = str(share(f"config/train/{path}.yaml"))
     given = {"steps": steps, "method": method, "device": device}
     chosen = {name: value for name, value in given.items() if value is not None}
-    return dataclasses.replace(configs.load(TrainConfig, path), **chosen)
+    from qtx_ros.learn.sentences import with_text_size
+
+    return with_text_size(dataclasses.replace(configs.load(TrainConfig, path), **chosen))
 
 
 def open_dataset(paths: list[str], config: TrainConfig, verify: bool = False) -> Dataset:

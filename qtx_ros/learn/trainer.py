@@ -20,6 +20,7 @@ from qtx_ros.learn import checkpoint, contexts, rules_regularise
 from qtx_ros.learn.augment import colour, drop_text, shift
 from qtx_ros.learn.contexts import Batch
 from qtx_ros.learn.methods import METHODS
+from qtx_ros.learn.sentences import text_reader
 from qtx_ros.learn.settings import TrainConfig, learning_rate
 from qtx_ros.model.policy import QTransformer
 from qtx_ros.spec import Spec
@@ -41,7 +42,11 @@ class Trainer:
         self.seconds = 0.0  # spent in training steps, over all resumed parts [s]
         self.device = _device(config.device)
         self.model = build_model(spec, config, seed).to(self.device)
+        self.model.encoder.bfloat16, self.model.encoder.at_once = config.precision == "bfloat16", config.recompute
         self.target = copy.deepcopy(self.model).eval().requires_grad_(False)
+        if config.compile:
+            for network in (self.model, self.target):
+                network.encoder.compile(dynamic=True)
         start = self.model.named_parameters() if config.regenerative else ()
         self.initial = {name: parameter.detach().clone() for name, parameter in start}
         groups = _decay_groups(self.model, config.weight_decay)
@@ -167,7 +172,7 @@ def open_windows(dataset: Dataset, config: TrainConfig) -> Windows:
     cache = frame * sum(len(episode) for episode in dataset.episodes) <= config.cache_mb * 1e6
     failures = "terminal" if config.truncation_is_failure else "truncated"
     options = {"discount": config.gamma, "failures": failures, "cache": cache, "chunk": config.chunk}
-    return Windows(dataset, steps=config.n_step, **options)
+    return Windows(dataset, steps=config.n_step, read=text_reader(config.model), **options)
 
 
 def check_bins(bins: np.ndarray, counts: tuple[int, ...]) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from qtx_ros.model.transformer import Attention, Mlp
 
 WORDS = 16  # tokens of an instruction that attention looks at, the first ones: words come before trigrams
+EPSILON = 1e-6  # under the root of a mean square
 ABSENT = -1e4  # added to the logits of words that are not there; float16 holds it
 
 
@@ -31,7 +32,7 @@ class TextEncoder(nn.Module):
 
 
 class SentenceProjection(nn.Module):
-    """What a frozen encoder made of the sentence, brought to the policy's width by a small MLP."""
+    """What a frozen encoder made of the sentence, scaled to a mean square of 1, and a small MLP."""
 
     def __init__(self, size: int, width: int) -> None:
         super().__init__()
@@ -39,7 +40,7 @@ class SentenceProjection(nn.Module):
 
     def forward(self, embedding: Tensor) -> Tensor:
         """Embedding of an instruction, float [B, E] from the frozen one, float [B, size]."""
-        return self.mlp(embedding)
+        return self.mlp(embedding / torch.sqrt(embedding.square().mean(-1, keepdim=True) + EPSILON))
 
 
 class Words(nn.Module):
@@ -66,7 +67,7 @@ class SentenceWord(SentenceProjection):
 
     def forward(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
         """Words [B, 1, E] of a frozen embedding, float [B, size]; nothing is there where it is zero."""
-        return self.mlp(embedding)[:, None], (embedding != 0).any(-1, keepdim=True)
+        return super().forward(embedding)[:, None], (embedding != 0).any(-1, keepdim=True)
 
 
 class TextAttention(nn.Module):

@@ -1,0 +1,112 @@
+"""Frozen sentence encoders on the training side: found by folder or package, never downloaded, copied into the bundle.
+
+A folder holds `tokenizer.json` and either `model.onnx` (or `onnx/model.onnx`) or, as sentence-transformers writes it,
+`config.json` and `model.safetensors` of a BERT.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from qtx_ros.deploy.bundle import SENTENCE, TOKENIZER
+from qtx_ros.deploy.sentences import LONGEST, SentenceEncoder
+from qtx_ros.errors import QtxError
+from qtx_ros.learn.settings import TrainConfig
+from qtx_ros.model.config import ModelConfig
+from qtx_ros.preprocess import text_tokens
+
+GRAPHS = ("model.onnx", "onnx/model.onnx")
+WEIGHTS = "model.safetensors"
+
+
+def text_reader(config: ModelConfig) -> Callable[[str], np.ndarray]:
+    """What turns an instruction into a network's input: hashed tokens int64 [L], or an embedding float32 [E]."""
+    return text_tokens if config.text_encoder == "hashed" else open_encoder(config.text_encoder)
+
+
+def with_text_size(config: TrainConfig) -> TrainConfig:
+    """The configuration with the size of its frozen encoder's embedding; QtxError if it says another one."""
+    model = config.model
+    if model.text_encoder == "hashed":
+        return config
+    size = open_encoder(model.text_encoder).size
+    if model.text_size not in (0, size):
+        raise QtxError(f"model: text_size is {model.text_size}, the embedding of {model.text_encoder!r} has {size}")
+    return replace(config, model=replace(model, text_size=size))
+
+
+@lru_cache(maxsize=2)
+def open_encoder(name: str) -> SentenceEncoder:
+    """The encoder in a folder, or in an installed package of that name."""
+    folder = find_encoder(name)
+    return SentenceEncoder(_graph(folder), (folder / TOKENIZER).read_bytes(), str(folder))
+
+
+def write_encoder(name: str, folder: Path) -> None:
+    """Put `sentence.onnx` and `tokenizer.json` into the folder of a bundle."""
+    source = find_encoder(name)
+    (folder / SENTENCE).write_bytes(_graph(source))
+    (folder / TOKENIZER).write_bytes((source / TOKENIZER).read_bytes())
+
+
+def fingerprint(name: str) -> str:
+    """SHA-256 of the files of an encoder."""
+    source = find_encoder(name)
+    digest = hashlib.sha256((source / TOKENIZER).read_bytes())
+    digest.update(_file(source).read_bytes())
+    return digest.hexdigest()
+
+
+def find_encoder(name: str) -> Path:
+    """Its folder; QtxError if neither a folder nor an installed package has one."""
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        folder = _package(name)
+    found = next((path.parent for path in sorted(folder.rglob(TOKENIZER)) if _has_network(path.parent)), None)
+    if found is None:
+        raise QtxError(f"{folder} holds no sentence encoder, expected {TOKENIZER} and {', '.join(GRAPHS)} or {WEIGHTS}")
+    return found
+
+
+def _package(name: str) -> Path:
+    """The folder of an installed package, which is not imported."""
+    module = name.replace("-", "_")
+    spec = importlib.util.find_spec(module) if module.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        raise QtxError(
+            f"model: text_encoder is {name!r}, expected hashed, a folder, or an installed package that holds its model"
+        )
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _has_network(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (*GRAPHS, WEIGHTS))
+
+
+def _file(folder: Path) -> Path:
+    return next(folder / name for name in (*GRAPHS, WEIGHTS) if (folder / name).is_file())
+
+
+def _graph(folder: Path) -> bytes:
+    """The ONNX graph of a folder; a BERT's weights become one."""
+    file = _file(folder)
+    if file.name != WEIGHTS:
+        return file.read_bytes()
+    import torch
+
+    from qtx_ros.learn.bert import read_bert
+    from qtx_ros.learn.graphs import write_onnx
+
+    example = {"input_ids": torch.arange(LONGEST)[None], "attention_mask": torch.ones(1, LONGEST, dtype=torch.int64)}
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / SENTENCE
+        write_onnx(read_bert(folder), example, path)
+        return path.read_bytes()
