@@ -51,7 +51,7 @@ class Replay:
         frames = {c.name: np.array([seen.frames[c.name] for seen in self.seen]) for c in self.spec.cameras}
         ends = {"terminated": True, "truncated": self.truncated}  # as the converter writes a labelled episode
         said = {"instruction": self.instruction, "label": self.label, "explored": self.explored, **ends}
-        write_episode(folder, name, self.spec, frames, self._columns(), {**said, "source": source})
+        write_episode(folder, name, self.spec, frames, self._columns(), {**said, "source": source, "collector": "policy"})
         return name
 
     def _columns(self) -> Columns:
