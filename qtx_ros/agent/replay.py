@@ -50,8 +50,8 @@ class Replay:
         name = f"{stamp}-{self.seed}"
         frames = {c.name: np.array([seen.frames[c.name] for seen in self.seen]) for c in self.spec.cameras}
         ends = {"terminated": True, "truncated": self.truncated}  # as the converter writes a labelled episode
-        said = {"instruction": self.instruction, "label": self.label, "explored": self.explored, **ends}
-        write_episode(folder, name, self.spec, frames, self._columns(), {**said, "source": source, "collector": "policy"})
+        said = {"instruction": self.instruction, "label": self.label, "explored": self.explored, "collector": "policy"}
+        write_episode(folder, name, self.spec, frames, self._columns(), {**said, **ends, "source": source})
         return name
 
     def _columns(self) -> Columns:
