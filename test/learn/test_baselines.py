@@ -1,0 +1,125 @@
+"""The baselines on bandits whose answers are known by hand: one state, one step, a robot without cameras."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from mdp import MemoryEpisode, spec_of
+from small_run import PARTS, SMALL, small_config
+from table import Table
+
+from qtx_ros.data.dataset import Dataset, Windows
+from qtx_ros.learn import contexts
+from qtx_ros.learn.methods import METHODS
+from qtx_ros.learn.methods_iql import whole_action
+from qtx_ros.learn.trainer import Trainer, to_tensors
+
+BINS = (3, 3)
+ACTIONS = np.array([[0, 0], [2, 2], [2, 1]])
+TRIED = [(0, 0.2)] * 4 + [(1, 0.8)] * 3 + [(2, 0.8)]  # number of the action, reward: half of them succeed
+
+
+def bandit() -> Windows:
+    """Eight episodes of one step."""
+    spec = spec_of(BINS)
+    return Windows(Dataset(spec, [MemoryEpisode(spec, ACTIONS, [(0, a, r)], True, 0) for a, r in TRIED]))
+
+
+def trained(method: str, steps: int = 250, **changes) -> tuple[Trainer, dict[str, torch.Tensor]]:
+    """A trainer after full batches, and the batch."""
+    data, network = bandit(), replace(SMALL, **PARTS.get(method, {}))
+    free = {"learning_rate": 1e-2, "weight_decay": 0.0, "final_learning_rate": 0.02, "target_rate": 0.1}
+    trainer = Trainer(data.spec, small_config(method=method, model=network, steps=steps, **free, **changes), 0)
+    batch = data.batch(np.arange(len(data)))
+    for _ in range(steps):
+        trainer.update(batch)
+    trainer.model.eval()
+    return trainer, to_tensors(batch, trainer.device)
+
+
+@torch.no_grad()
+def probabilities(model, context, bins: list[int]) -> list[list[float]]:
+    """Of the bins of each dimension, given those before it."""
+    return model.q_values(context[:1], torch.tensor([bins])).softmax(-1)[0].tolist()
+
+
+def test_imitation_of_everything_is_the_mixture():
+    trainer, batch = trained("bc")
+    context = contexts.online(trainer.model, batch)
+    first, second = probabilities(trainer.model, context, [2, 0])
+    assert first == pytest.approx([0.5, 0.0, 0.5], abs=0.02)
+    assert second == pytest.approx([0.0, 0.25, 0.75], abs=0.02)
+
+
+def test_imitation_with_soft_labels_spreads_over_neighbours():
+    trainer, batch = trained("bc", smooth=0.5)
+    near = np.exp(-2.0)  # weight of a neighbour, two standard deviations away
+    far = np.exp(-8.0)
+    rows = np.array([[1, near, far], [far, near, 1]]) / [[1 + near + far]]
+    found = probabilities(trainer.model, contexts.online(trainer.model, batch), [2, 0])
+    assert found[0] == pytest.approx(rows.mean(0), abs=0.02)
+
+
+def test_a_decision_transformer_imitates_the_half_that_it_is_asked_for():
+    trainer, batch = trained("dt")
+    model = trainer.model
+    asked = contexts.online(model, batch)  # as exported: return 1
+    assert probabilities(model, asked, [2, 0])[0] == pytest.approx([0.0, 0.0, 1.0], abs=0.02)
+    assert probabilities(model, asked, [2, 0])[1] == pytest.approx([0.0, 0.25, 0.75], abs=0.02)
+    assert model.decode(asked)[0][0].tolist() == [2, 2]
+    poor = model.wanted.replace(asked, torch.zeros(len(asked)))
+    assert model.decode(poor)[0][0].tolist() == [0, 0]
+
+
+def test_implicit_q_learning_finds_expectile_and_weighted_policy():
+    trainer, batch = trained("iql", steps=500, expectile=0.8, temperature=3.0)
+    model = trainer.model
+    context = contexts.online(model, batch)
+    q = whole_action(model.critic_q_values(context, batch["bins"])[0], batch["bins"])
+    torch.testing.assert_close(q.detach(), batch["reward"], atol=0.02, rtol=0)
+    assert model.state_value(context)[0].item() == pytest.approx(0.2 + 0.8 * 0.6, abs=0.02)  # of 0.2 and 0.8
+    better = np.exp(3.0 * 0.6)  # how much more an action that is worth 0.6 more weighs
+    first, second = probabilities(model, context, [2, 0])
+    assert first == pytest.approx([1 / (1 + better), 0.0, better / (1 + better)], abs=0.02)
+    assert second == pytest.approx([0.0, 0.25, 0.75], abs=0.03)
+    assert model.decode(context)[0][0].tolist() == [2, 2]  # the actor decides
+
+
+def test_conservative_q_learning_is_a_lower_bound():
+    spec, alpha = spec_of((3,)), 0.2
+    episodes = [MemoryEpisode(spec, np.array([[0], [1], [2]]), [(0, a, r)], True, 0) for a, r in TRIED]
+    data = Windows(Dataset(spec, episodes))
+    batch = to_tensors(data.batch(np.arange(8)), torch.device("cpu"))
+    table, config = Table(1, (3,)), small_config(method="cql", alpha=alpha)
+    optimiser = torch.optim.LBFGS(table.parameters(), max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimiser.zero_grad()
+        found = METHODS["cql"](table, table, batch, config)[0]
+        found.backward()
+        return found
+
+    optimiser.step(loss)
+    q, share, reward = table.values()[0][0, 0], torch.tensor([0.5, 0.375, 0.125]), torch.tensor([0.2, 0.8, 0.8])
+    policy = q.softmax(-1)
+    expected = reward - alpha * (policy / share - 1)  # where the derivative of the loss is zero
+    torch.testing.assert_close(q, expected.double(), atol=1e-4, rtol=0)
+    assert (policy * q).sum() < (policy * reward).sum()
+
+
+def test_a_network_without_the_parts_of_its_method_is_refused():
+    from qtx_ros.errors import QtxError
+
+    with pytest.raises(QtxError, match="model.actor must be true for method iql"):
+        small_config(method="iql")
+    with pytest.raises(QtxError, match="model.returns must be false for method q, it belongs to dt"):
+        small_config(model=replace(SMALL, returns=True))
+    with pytest.raises(QtxError, match="critics is 2, expected 1: method dt has no values"):
+        small_config(method="dt", model=replace(SMALL, returns=True, critics=2))
+    with pytest.raises(QtxError, match="loss is hl_gauss and model.atoms 0"):
+        small_config(loss="hl_gauss")
+    with pytest.raises(QtxError, match="episodes is 'good', expected one of all, success, demonstrations"):
+        small_config(episodes="good")
