@@ -11,11 +11,13 @@ from qtx_ros.model.policy import ModelConfig
 EPISODES = ("all", "success", "demonstrations")
 LOSSES = ("mse", "hl_gauss")
 CONSERVATIVE = ("zero", "softmax")
+PRECISIONS = ("float32", "bfloat16")
+_CHOICES = {"episodes": EPISODES, "loss": LOSSES, "conservative": CONSERVATIVE, "precision": PRECISIONS}
 _POSITIVE = ("steps", "batch_size", "chunk", "learning_rate", "clip_norm", "n_step", "log_every", "save_every")
 _FRACTIONS = ("final_learning_rate", "beta2", "gamma", "target_rate", "text_drop", "expectile")
 _AT_LEAST_ZERO = (
     "warmup_steps", "weight_decay", "alpha", "shift", "colour", "state_noise", "threads", "loader_threads", "cache_mb",
-    "target_every", "smooth", "regenerative", "consistency", "margin", "margin_weight", "temperature"
+    "target_every", "smooth", "regenerative", "consistency", "margin", "margin_weight", "temperature", "recompute",
 )  # fmt: skip
 
 
@@ -64,6 +66,9 @@ class TrainConfig:
     loader_threads: int = 1  # batches prepared ahead
     cache_mb: int = 4096  # frames are decoded once into memory if they need no more than this
     device: str = "cpu"
+    precision: str = "float32"  # or bfloat16: the frame encoder computes in it where it can, all else in float32
+    recompute: int = 0  # frames encoded at a time, and once more in the backward pass, to save memory; 0: all, kept
+    compile: bool = False  # the frame encoder by torch.compile; needs a C++ compiler, pays in long runs
     log_every: int = 50  # steps
     save_every: int = 500  # steps
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -76,7 +81,7 @@ class TrainConfig:
         if not self.value_low < self.value_high:
             raise QtxError(f"training: value_low {self.value_low} must be below value_high {self.value_high}")
 
-        for name, known in (("episodes", EPISODES), ("loss", LOSSES), ("conservative", CONSERVATIVE)):
+        for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise QtxError(f"training: {name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
         if self.model.atoms and self.model.value_range != (self.value_low, self.value_high):
@@ -84,6 +89,8 @@ class TrainConfig:
             raise QtxError(f"training: model.value_range is {self.model.value_range}, values are clipped to {values}")
         if self.model.text == "none" and self.text_drop:
             raise QtxError(f"training: text_drop is {self.text_drop}, expected 0: with model.text none none is learned")
+        if self.recompute and self.model.encoder == "maxvit" and self.model.maxvit.norm == "batch":
+            raise QtxError("training: recompute encodes a few frames at a time, maxvit.norm batch needs all: use rms")
         self._check_method()
         if self.model.guidance != 1 and not self.text_drop:
             raise QtxError(f"training: model.guidance {self.model.guidance} needs a text_drop above 0")
