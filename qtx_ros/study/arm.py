@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qtx_ros.spec import Spec
-from qtx_ros.study.plan import Study, check_choice
+from qtx_ros.study.plan import Run, Study, check_choice
 
 SEEDS_APART = 50_000  # between the operators' first scenes
 DELAY = 1  # sub-steps of 12.5 ms from what is seen to what is done
@@ -42,11 +42,12 @@ def make(study: Study, operator: str, count: int, folder: Path) -> Path:
     return folder / "set"
 
 
-def evaluate(study: Study, task: str, driver: Callable) -> float:
-    """Success rate on one task; `driver` as `sim.evaluate.evaluate` takes it."""
+def evaluate(run: Run, task: str, drives: Callable) -> float:
+    """Success rate on one task; `drives` as `sim.evaluate.evaluate` takes it."""
     from qtx_ros.sim.evaluate import evaluate as measure
 
-    results, _ = measure(driver, [task], study.episodes, study.evaluation_seed, study.horizon, DELAY)
+    study = run.study
+    results, _ = measure(drives, [task], study.episodes, study.evaluation_seed, study.horizon, DELAY)
     return results[0].success
 
 

@@ -39,9 +39,11 @@ def make_data(study: Study, operator: str, folder: Path) -> Path:
 
 def open_data(run: Run, folder: Path) -> Dataset:
     """What a run trains on: the mix's episodes, or of them what the method takes, under the run's robot."""
+    from qtx_ros.learn.settings import TrainConfig
     from qtx_ros.learn.train import open_dataset
 
-    mix, config, tries = run.study.mixes[run.mix], run.config(), arena(run.study)
+    mix, tries = run.study.mixes[run.mix], arena(run.study)
+    config = TrainConfig() if run.peer else run.config()  # peers learn from everything
     shown = [operator for operator in mix if config.episodes != "demonstrations" or tries.demonstrates(operator)]
     if not shown:
         raise QtxError(f"study {run.study.name!r}: nobody demonstrates in mix {run.mix!r}, as {run.method} needs it")

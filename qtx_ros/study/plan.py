@@ -25,9 +25,9 @@ METHODS = {  # what each method's training differs in
     "bc-demos": {"method": "bc", "episodes": "demonstrations"},
     "bc-successes": {"method": "bc", "episodes": "success"},
     "bc-all": {"method": "bc"},
-    "iql": {"method": "iql"},
+    "iql": {"method": "iql", "model": {"actor": True}},
     "cql": {"method": "cql"},
-    "dt": {"method": "dt"},
+    "dt": {"method": "dt", "model": {"returns": True}},
 }
 PEER = "d3rlpy-"  # methods of another library, trained in its own environment
 PEERS = tuple(PEER + name for name in ("bc", "iql", "cql", "dt"))

@@ -87,7 +87,7 @@ def evaluate(run: Run, place: Path) -> dict[str, float]:
     for task in run.study.tasks:
         if task not in known:
             driver = driver or _driver(run, place)
-            known[task] = data.arena(run.study).evaluate(run.study, task, driver)
+            known[task] = data.arena(run.study).evaluate(run, task, driver)
             _write(place / SCORES, known)
     return {task: known[task] for task in run.study.tasks}
 
