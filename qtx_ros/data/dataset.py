@@ -68,7 +68,7 @@ class Windows:
     `failures` says whether a failed episode ends by itself ("terminal") or was merely cut ("truncated"). `drop_idle`
     leaves out transitions whose action moves nothing. `cache` decodes every frame once into memory. Up to `chunk`
     transitions that follow each other are drawn together and share their frames. `read` makes an array of an
-    instruction, the batch's `tokens`.
+    instruction, the batch's `tokens`. `memory`: steps before s whose states and bins a batch holds, too.
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class Windows:
         cache: bool = False,
         chunk: int = 1,
         read: Callable[[str], np.ndarray] = text_tokens,
+        memory: int = 0,
     ) -> None:
         if failures not in FAILURES:
             raise QtxError(f"failures is {failures!r}, expected one of {', '.join(FAILURES)}")
@@ -90,6 +91,7 @@ class Windows:
         if chunk < 1:
             raise QtxError(f"chunk is {chunk}, expected at least 1 transition")
         self.dataset, self.spec, self.chunk, self._read = dataset, dataset.spec, chunk, read
+        self.memory = memory
         self.history, self.steps, self.discount = history or dataset.spec.history, steps, discount
         self._frames = Frames(self.spec, dataset.episodes)
         self._collect(failures)
@@ -191,7 +193,14 @@ class Windows:
             "returns": self.returns[start].astype(np.float32),
             "tokens": self._tokens[episode],
             "success": self._success[episode],
-        }
+        } | (self._past(start) if self.memory else {})
+
+    def _past(self, start: np.ndarray) -> dict[str, np.ndarray]:
+        """The M steps before s and the n after them: bins int64 [B, M + n, D], −1 for none, and state [B, M + n, S]."""
+        rows = start[:, None] + np.arange(-self.memory, self.steps)
+        known = (rows >= self._segment_start[start][:, None]) & (rows < self._segment_stop[start][:, None])
+        rows, known = np.where(known, rows, start[:, None]), known[..., None]
+        return {"past_bins": np.where(known, self.bins[rows], -1), "past_state": np.where(known, self.state[rows], 0)}
 
     def draw(self, size: int, seed: int, step: int) -> np.ndarray:
         """Transition numbers int64 [size] of a training step: shuffled epochs, fixed by the seed and the step."""

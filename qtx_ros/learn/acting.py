@@ -42,8 +42,11 @@ class NetworkPolicy:
         ready = time.perf_counter_ns()
         self._model.eval()
         newest = policy.encode(seen, measured.float(), policy.instruct(self._tokens))  # [1, K, W]
-        before = newest.expand(policy.ring_shape) if self._ring is None else self._ring
-        self._ring = torch.cat([before[1:], newest])  # [T, K, W]
-        bins, q, q_all = (x[0].cpu().numpy() for x in policy.decode(policy.context(self._ring[None])))
+        first = torch.tensor([self._ring is None], device=self._device)
+        before = newest.new_zeros(1, *policy.ring_shape) if self._ring is None else self._ring
+        ring = policy.push(newest, before, first)  # [1, T, K, W]
+        found = policy.decode(policy.context(ring))
+        self._ring = policy.store(ring, measured.float(), found[0])
+        bins, q, q_all = (x[0].cpu().numpy() for x in found)
         self._model.train(training)
         return Choice(bins, from_bins(self.spec, bins), q, q_all, ready - begin, time.perf_counter_ns() - ready)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from qtx_ros.model.policy import QTransformer
 
@@ -26,20 +27,42 @@ def online_after(model: QTransformer, batch: Batch) -> Tensor:
 
 def _of(model: QTransformer, batch: Batch, windows: str) -> Tensor:
     used, places = batch[windows].unique(return_inverse=True)  # [U′], [B, T]
-    return model.context(encode(model, batch, used)[places])
+    return model.context(ring(model, batch, encode(model, batch, used)[places], windows))
 
 
 @torch.no_grad()
 def target(network: QTransformer, batch: Batch) -> tuple[Tensor, Tensor]:
     """Contexts [B, N, W] of s and of s′, without gradients."""
     tokens = encode(network, batch)
-    return network.context(tokens[batch["here"]]), network.context(tokens[batch["after"]])
+    here, after = (ring(network, batch, tokens[batch[name]], name) for name in ("here", "after"))
+    return network.context(here), network.context(after)
+
+
+def ring(network: QTransformer, batch: Batch, frames: Tensor, windows: str) -> Tensor:
+    """The ring of the frames [B, T, K, W] of `windows`, here or after, with the steps that the network remembers."""
+    steps = network.config.memory
+    if not steps:
+        return frames
+    part = slice(0, steps) if windows == "here" else slice(-steps, None)
+    return network.with_past(frames, batch["past_state"][:, part], batch["past_bins"][:, part])
 
 
 def encode(network: QTransformer, batch: Batch, used: Tensor | None = None) -> Tensor:
     """Tokens [U, K, W] of all unique frames, or of those with the numbers `used`, int64 [U′]."""
     frames, state, owner = (batch[name] if used is None else batch[name][used] for name in ("frames", "state", "owner"))
-    return network.encode(frames, state, features(network, batch["tokens"], owner))
+    inputs = frames, state, features(network, batch["tokens"], owner)
+    size = network.encoder.at_once
+    if not size or len(frames) <= size:
+        return _encode(network, *inputs)
+    parts = zip(*(part.split(size) for part in inputs), strict=True)
+    return torch.cat([checkpoint(_encode, network, *part, use_reentrant=False) for part in parts])
+
+
+def _encode(network: QTransformer, frames: Tensor, state: Tensor, given: Tensor) -> Tensor:
+    """Tokens float32 [U, K, W], in mixed precision if the trainer says so."""
+    with torch.autocast(frames.device.type, torch.bfloat16, enabled=network.encoder.bfloat16):
+        tokens = network.encode(frames, state, given)
+    return tokens.float()
 
 
 def features(network: QTransformer, tokens: Tensor, owner: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="BUNDLE", help="folder of the bundle")
     parser.add_argument("--name", help="of the bundle (default: the folder's name)")
     parser.add_argument("--guidance", type=float, help="instead of the configuration's model.guidance")
-    parser.add_argument("--beam", type=int, help="instead of the configuration's model.beam: 8 keeps the best 8 prefixes")
+    parser.add_argument("--beam", type=int, help="instead of the configuration's model.beam; 8: keep 8 prefixes")
     parser.add_argument("--split", action=argparse.BooleanOptionalAction, default=None,
                         help="add graphs that encode a picture when it arrives (default: if robot has tick: timer)")
     parser.add_argument("--torch", action="store_true", help="add the weights, for devices torch-cuda and torch-cpu")
@@ -176,8 +176,8 @@ def export_steps(run_folder: str | Path, folder: str | Path) -> tuple[Path, list
     run, folder = checkpoint.open_run(run_folder), Path(folder)
     model, _ = load_model(run)
     config = model.config
-    kinds = config.critics, config.guidance, config.code, config.order, config.beam, config.actor
-    if kinds != (1, 1, "plain", "fixed", 1, False):
+    kinds = config.critics, config.guidance, config.code, config.order, config.beam, config.actor, config.memory
+    if kinds != (1, 1, "plain", "fixed", 1, False, 0):
         raise QtxError(f"{run.folder} does more than one greedy step a dimension: its tick is one graph only")
     folder.mkdir(parents=True, exist_ok=True)
     context = folder / "context.onnx"

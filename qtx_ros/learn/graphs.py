@@ -55,8 +55,7 @@ class RingGraph(nn.Module):
 
     def push(self, newest: Tensor, ring: Tensor, first: Tensor) -> Tensor:
         """Ring [T, K, W] with the newest frame's tokens [1, K, W] last; the first frame fills it."""
-        moved = torch.cat([ring[1:], newest])  # [T, K, W]
-        return torch.where(first[:, None, None], newest.expand_as(ring), moved)
+        return self.model.push(newest, ring[None], first)[0]
 
 
 class TickGraph(RingGraph):
@@ -72,11 +71,12 @@ class TickGraph(RingGraph):
         self.register_buffer("bin_values", table)  # [D, M]
 
     def forward(self, *tensors: Tensor) -> tuple:
-        return self.choose(super().forward(*tensors))
+        return self.choose(super().forward(*tensors), tensors[-4])
 
-    def choose(self, ring_out: Tensor) -> tuple:
-        """Bins, values, q, q_all and the ring itself, from the ring [T, K, W]."""
-        bins, q, q_all = self.model.decode(self.model.context(ring_out[None]))
+    def choose(self, ring: Tensor, state: Tensor) -> tuple:
+        """Bins, values, q, q_all and the ring that remembers them, from the ring [T, K, W] and the state [S]."""
+        bins, q, q_all = self.model.decode(self.model.context(ring[None]))
+        ring_out = self.model.store(ring[None], state[None], bins)[0]
         values = self.bin_values.gather(1, bins[0, :, None])[:, 0]  # [D]
         return bins[0], values, q[0], q_all[0], ring_out
 
@@ -113,7 +113,7 @@ class ActGraph(TickGraph):
         parts, (state, ring, first, features) = tensors[: self.cameras], tensors[self.cameras :]
         parts = [part.unflatten(0, (self.model.conditions, -1)) for part in parts]  # [N, P, W] each
         pictures = torch.cat(parts, 1).flatten(0, 1)[None]  # [1, N · C · P, W]
-        return self.choose(self.push(self.model.join(pictures, state[None], features), ring, first))
+        return self.choose(self.push(self.model.join(pictures, state[None], features), ring, first), state)
 
 
 class ContextGraph(RingGraph):
@@ -185,7 +185,7 @@ def act_example(model: QTransformer, spec: Spec) -> Example:
 
 def picture_tokens(model: QTransformer, spec: Spec) -> int:
     """N · P: tokens of one picture under all conditions; the state has one token under each."""
-    return (model.ring_shape[1] - model.conditions) // len(spec.cameras)
+    return (model.tokens - model.conditions) // len(spec.cameras)
 
 
 def instruction_example(model: QTransformer) -> Example:
@@ -197,7 +197,7 @@ def instruction_example(model: QTransformer) -> Example:
 def step_examples(model: QTransformer) -> list[Example]:
     """Inputs of each `StepGraph`."""
     heads, width = model.config.heads, model.config.width // model.config.heads
-    context = model.history * model.tokens
+    context = model.context_tokens
     examples = []
     for i in range(len(model.bins)):
         graph = StepGraph(model, i)

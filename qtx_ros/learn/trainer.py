@@ -19,6 +19,7 @@ from qtx_ros.errors import QtxError
 from qtx_ros.learn import checkpoint, contexts, rules_regularise
 from qtx_ros.learn.augment import colour, drop_text, shift
 from qtx_ros.learn.contexts import Batch
+from qtx_ros.learn.forget import forget
 from qtx_ros.learn.methods import METHODS
 from qtx_ros.learn.sentences import text_reader
 from qtx_ros.learn.settings import TrainConfig, learning_rate
@@ -91,6 +92,8 @@ class Trainer:
             noise = torch.randn(batch["state"].shape, generator=generator).to(self.device)
             batch["state"] = batch["state"] + noise * self.config.state_noise * self.model.encoder.state_std
         batch["tokens"] = drop_text(batch["tokens"], contexts.chunk_of(batch), config.text_drop, generator)
+        if config.model.memory:
+            batch["past_bins"] = forget(batch["past_bins"], config.model.memory_dropout, generator)
         batch["bins"] = self.model.to_tokens(batch["bins"], generator)  # what methods and rules call bins
         return batch
 
@@ -172,7 +175,7 @@ def open_windows(dataset: Dataset, config: TrainConfig) -> Windows:
     cache = frame * sum(len(episode) for episode in dataset.episodes) <= config.cache_mb * 1e6
     failures = "terminal" if config.truncation_is_failure else "truncated"
     options = {"discount": config.gamma, "failures": failures, "cache": cache, "chunk": config.chunk}
-    return Windows(dataset, steps=config.n_step, read=text_reader(config.model), **options)
+    return Windows(dataset, steps=config.n_step, read=text_reader(config.model), memory=config.model.memory, **options)
 
 
 def check_bins(bins: np.ndarray, counts: tuple[int, ...]) -> None:

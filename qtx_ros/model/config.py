@@ -9,7 +9,7 @@ from qtx_ros.errors import QtxError
 from qtx_ros.model.maxvit import MaxViTConfig
 
 ENCODERS = ("conv", "maxvit")
-MAY_BE_ZERO = ("hyper_streams", "token_learner", "temporal_layers", "text_size", "atoms")
+MAY_BE_ZERO = ("memory", "hyper_streams", "token_learner", "temporal_layers", "text_size", "atoms")
 TEXTS = ("film", "cross", "none")
 DECODERS, CODES, ORDERS = ("cross", "concat", "single"), ("plain", "coarse"), ("fixed", "random", "predicted")
 FEWEST_ATOMS = 8  # of HL-Gauss
@@ -31,6 +31,8 @@ class ModelConfig:
     decoder_layers: int = 2
     mlp_factor: int = 2  # hidden units of a transformer MLP, in widths
     hyper_streams: int = 0  # residual streams of the transformer blocks (hyper-connections); 0: plain residuals
+    memory: int = 0  # past steps, their states and actions, that the context attends to
+    memory_dropout: float = 0.0  # probability that a transition is learned with a part of them missing
     text: str = "film"  # how the instruction acts; cross: tokens look up its words; none: it does not
     text_width: int = 64  # numbers of the instruction's embedding
     text_encoder: str = "hashed"  # or a frozen sentence encoder: its folder, or the package that holds it
@@ -69,6 +71,10 @@ class ModelConfig:
             raise QtxError(f"model: guidance is {self.guidance}, expected a number of at least 0")
         if self.encoder == "maxvit" and self.token_learner:
             raise QtxError(f"model: token_learner is {self.token_learner}, expected 0: maxvit has maxvit.tokens")
+        if self.memory and not self.temporal_layers:
+            raise QtxError(f"model: memory is {self.memory} and temporal_layers 0, expected a layer that attends to it")
+        if not (0 <= self.memory_dropout <= 1 and (self.memory or not self.memory_dropout)):
+            raise QtxError(f"model: memory_dropout is {self.memory_dropout}, expected 0 to 1, and 0 without memory")
         if self.hyper_streams == 1:
             raise QtxError("model: hyper_streams is 1, expected 0 or at least 2")
         if self.text not in TEXTS:

@@ -26,6 +26,8 @@ class FilmConv(nn.Module):
 class Observer(nn.Module):
     """What all frame encoders share: the state's token, the statistics of the data, and how FiLM is cut up."""
 
+    bfloat16, at_once = False, 0  # of training, which sets them: see `precision` and `recompute` of `TrainConfig`
+
     def observe(self, state_size: int, width: int) -> None:
         """Make the layers of the state's token and the buffers; called where their initial weights are due."""
         self.state_layer = nn.Linear(state_size, width)
@@ -50,9 +52,13 @@ class Observer(nn.Module):
         scale, shift = film.chunk(2, -1)
         return scale.split(self.film_sizes, -1), shift.split(self.film_sizes, -1)
 
+    def normal(self, state: Tensor) -> Tensor:
+        """The normalised state, of raw states […, S]."""
+        return (state - self.state_mean) / self.state_std
+
     def state_token(self, state: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         """The token [B, W] of the raw state [B, S]."""
-        x = self.state_layer((state - self.state_mean) / self.state_std)  # [B, W]
+        x = self.state_layer(self.normal(state))  # [B, W]
         return self.state_out(F.relu(x * (1 + scale) + shift))
 
 

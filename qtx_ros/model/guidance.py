@@ -60,6 +60,20 @@ class GuidedPolicy(nn.Module):
         both = zip(pictures.chunk(2, 1), features.chunk(2, -1), strict=True)
         return torch.cat([self.model.join(part, state, one) for part, one in both], 1)
 
+    @property
+    def tokens(self) -> int:
+        """2K."""
+        return 2 * self.model.tokens
+
+    def push(self, newest: Tensor, ring: Tensor, first: Tensor) -> Tensor:
+        """The ring [B, T, 2K, W] a tick later, with the newest frame's tokens [B, 2K, W] last."""
+        both = zip(newest.chunk(2, 1), ring.chunk(2, 2), strict=True)
+        return torch.cat([self.model.push(part, one, first) for part, one in both], 2)
+
+    def store(self, ring: Tensor, state: Tensor, bins: Tensor) -> Tensor:
+        """The ring with this tick's step, raw state [B, S] and bins int64 [B, D]."""
+        return torch.cat([self.model.store(one, state, bins) for one in ring.chunk(2, 2)], 2)
+
     def context(self, ring: Tensor) -> Tensor:
         """Context tokens [B, 2 · T · K, W] of the ring [B, T, 2K, W]."""
         return torch.cat([self.model.context(one) for one in ring.chunk(2, 2)], 1)

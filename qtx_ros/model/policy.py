@@ -18,6 +18,7 @@ from qtx_ros.model.explore import explorer
 from qtx_ros.model.heads import atom_edges
 from qtx_ros.model.hyper import gather, spread
 from qtx_ros.model.maxvit import MaxViTEncoder
+from qtx_ros.model.memory import Memory, push
 from qtx_ros.model.order import OrderedCode
 from qtx_ros.model.text import SentenceProjection, SentenceWord, TextAttention, TextEncoder, Words
 from qtx_ros.model.transformer import EncoderBlock
@@ -49,6 +50,7 @@ class QTransformer(nn.Module):
             for i in range(config.temporal_layers)
         )
         self.context_norm = nn.LayerNorm(config.width)
+        self.memory = Memory(self.bins, len(spec.state_names), spec.history, config) if config.memory else None
         self.code = _code(self.bins, config)
         self.decoder = self._critic()
         self.twin = self._critic() if config.critics == 2 else None
@@ -79,8 +81,8 @@ class QTransformer(nn.Module):
 
     @property
     def ring_shape(self) -> tuple[int, int, int]:
-        """[T, K, W]: the tokens of the last T frames."""
-        return self.history, self.tokens, self.config.width
+        """[T, K, W]: the tokens of the last T frames; with a memory a few more of each hold it."""
+        return self.history, self.tokens + (self.memory.slots if self.memory else 0), self.config.width
 
     @property
     def feature_size(self) -> int:
@@ -124,11 +126,37 @@ class QTransformer(nn.Module):
 
     def context(self, ring: Tensor) -> Tensor:
         """Context tokens [B, N, W] of the ring [B, T, K, W], the newest frame last."""
+        ring, given = (ring, ()) if self.memory is None else self._recall(ring)
         x = spread((ring + self.time_position + self.slot_position).flatten(1, 2), self.config.hyper_streams)
         for block in self.temporal:
-            x = block(x)
+            x = block(x, *given)
         x = self.context_norm(gather(x, self.config.hyper_streams))
         return x if self.wanted is None else self.wanted.append(x)
+
+    def _recall(self, ring: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Frames [B, T, K, W] of the ring, and what the context attends to beside them."""
+        frames, past = self.memory.split(ring)
+        return frames, self.memory.given(past)
+
+    def push(self, newest: Tensor, ring: Tensor, first: Tensor) -> Tensor:
+        """The ring [B, T, K, W] a tick later: the newest frame's tokens [B, K, W] last; where it is the first of an
+        episode, bool [B], it fills the ring and nothing is remembered."""
+        if self.memory is None:
+            return push(ring, newest, first)
+        frames, past = self.memory.split(ring)
+        return self.memory.join(push(frames, newest, first), self.memory.move(past, first))
+
+    def store(self, ring: Tensor, state: Tensor, bins: Tensor) -> Tensor:
+        """The ring with this tick's step, raw state [B, S] and bins int64 [B, D], which the next tick remembers."""
+        if self.memory is None:
+            return ring
+        frames, past = self.memory.split(ring)
+        step = self.memory.remember(self.encoder.normal(state)[:, None], bins[:, None])  # [B, 1, W]
+        return self.memory.join(frames, torch.cat([past[:, :-1], step], 1))
+
+    def with_past(self, frames: Tensor, state: Tensor, bins: Tensor) -> Tensor:
+        """A ring of frames [B, T, K, W] and the M steps before: raw states [B, M, S], bins [B, M, D], −1 for none."""
+        return self.memory.join(frames, self.memory.past(self.encoder.normal(state), bins))
 
     def to_tokens(self, bins: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Tokens int64 [B, K] of bins int64 [B, D]: what a batch's `bins` are once the trainer hands it to a method."""

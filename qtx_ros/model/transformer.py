@@ -53,11 +53,16 @@ class EncoderBlock(nn.Module):
         self.norm_mlp, self.mlp = nn.LayerNorm(width), Mlp(width, mlp_factor)
         self.connections = connections(2, width, streams, 2 * index)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, N, W] from [B, N, W], or [B, N, S, W] from as many streams."""
+    def forward(self, x: Tensor, given: Tensor | None = None, absent: Tensor | None = None) -> Tensor:
+        """[B, N, W] from [B, N, W], or [B, N, S, W] from as many streams.
+
+        Tokens `given` [B, G, W] are attended to as well; `absent` [B, G] is added to their logits.
+        """
         y, add = self.connections[0](x)
         y = self.norm_attention(y)
-        y, add = self.connections[1](add(self.attention(y, self.attention.keys_values(y))))
+        seen = y if given is None else torch.cat([self.norm_attention(given), y], 1)
+        mask = None if absent is None else F.pad(absent, (0, y.shape[1]))[:, None, None]
+        y, add = self.connections[1](add(self.attention(y, self.attention.keys_values(seen), mask=mask)))
         return add(self.mlp(self.norm_mlp(y)))
 
 
