@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from qtx_ros.deploy.bundle import Manifest
 
-METHODS = {"q": "autoregressive Q-learning with a conservative regulariser", "bc": "behaviour cloning"}
+METHODS = {
+    "q": "autoregressive Q-learning with a conservative regulariser",
+    "bc": "behaviour cloning",
+    "iql": "implicit Q-learning with an autoregressive policy",
+    "cql": "conservative Q-learning (CQL(H)), autoregressive",
+    "dt": "Decision Transformer, asked for the return 1",
+}
+KINDS = {"success": ", successes only", "demonstrations": ", demonstrations only"}  # of episodes
 
 
 def model_card(manifest: Manifest, recipe: str = "") -> str:
@@ -21,7 +28,8 @@ def model_card(manifest: Manifest, recipe: str = "") -> str:
         f"Method: {METHODS.get(config['method'], config['method'])}; {training['step']} steps of "
         f"{config['batch_size']} transitions, {training['seconds']:.0f} s, seed {training['seed']}.",
         _block(recipe.strip() or training["command"]),
-        f"Training data: {training['episodes']} episodes, {training['steps']} ticks ({', '.join(training['data'])}, "
+        f"Training data: {training['episodes']} episodes{KINDS.get(config['episodes'], '')}, {training['steps']} ticks "
+        f"({', '.join(training['data'])}, "
         f"digest `{training['digest'][:16]}`).",
         _mix(training["mix"]),
         "## How well it does",

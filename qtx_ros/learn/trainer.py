@@ -125,7 +125,7 @@ class Trainer:
         groups, progress = checkpoint.load_checkpoint(folder, str(self.device))
         self.model.load_state_dict(groups["model"])
         self.target.load_state_dict(groups["target"])
-        self.initial = groups.get("initial", {})
+        self.initial = {name: groups["initial"][name] for name in self.initial}
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in groups.get("optimiser", {}).items():
             index, name = key.split("/")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from qtx_ros.learn.methods import METHODS
+from qtx_ros.model.config import ModelConfig
 from qtx_ros.model.encoder import Observer
 from qtx_ros.model.heads import atom_edges, expected
 from qtx_ros.model.policy import smallest
@@ -18,7 +19,7 @@ STILL = 1e-4  # largest change of a value in one round, at the end
 class Table(nn.Module):
     """What the methods ask of a network, without approximation. The state's number is all that it sees."""
 
-    history = 1
+    history, config = 1, ModelConfig()  # no memory
 
     def __init__(self, states: int, bins: tuple[int, ...], critics: int = 1, atoms: int = 0, high: float = 1.0) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ def bandit() -> Windows:
     return Windows(Dataset(spec, [MemoryEpisode(spec, ACTIONS, [(0, a, r)], True, 0) for a, r in TRIED]))
 
 
-def trained(method: str, steps: int = 250, **changes) -> tuple[Trainer, dict[str, torch.Tensor]]:
+def trained(method: str, steps: int = 120, **changes) -> tuple[Trainer, dict[str, torch.Tensor]]:
     """A trainer after full batches, and the batch."""
     data, network = bandit(), replace(SMALL, **PARTS.get(method, {}))
     free = {"learning_rate": 1e-2, "weight_decay": 0.0, "final_learning_rate": 0.02, "target_rate": 0.1}
@@ -75,7 +75,7 @@ def test_a_decision_transformer_imitates_the_half_that_it_is_asked_for():
 
 
 def test_implicit_q_learning_finds_expectile_and_weighted_policy():
-    trainer, batch = trained("iql", steps=500, expectile=0.8, temperature=3.0)
+    trainer, batch = trained("iql", steps=300, expectile=0.8, temperature=3.0)
     model = trainer.model
     context = contexts.online(model, batch)
     q = whole_action(model.critic_q_values(context, batch["bins"])[0], batch["bins"])
