@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -146,18 +147,19 @@ class Windows:
 
     # --- batches ---
 
-    def places(self, transitions: np.ndarray) -> tuple[np.ndarray, ...]:
+    def places(self, transitions: np.ndarray, heads: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
         """The unique frames of a batch and where its windows find them.
 
         Returns int64 rows [U], counted through all episodes, owner [U], the first transition of the chunk that each
         belongs to, and the indices into these U of the windows of s and of s′, here and after [B, T].
         """
+        heads = self._heads(transitions) if heads is None else heads
         start = self.starts[transitions]
         first, stop = self._segment_start[start], self._segment_stop[start]
         ends = np.stack([start, np.minimum(start + self.steps, stop - 1)])  # [2, B], the last frames of s and of s′
         windows = first[:, None] + history_indices(ends - first, self.history)  # [2, B, T]
         count = len(self.valid)
-        keys = self._heads(transitions)[:, None] * count + windows
+        keys = heads[:, None] * count + windows
         unique, index = np.unique(keys, return_inverse=True)
         here, after = index.reshape(keys.shape)
         return unique % count, unique // count, here, after
@@ -171,10 +173,16 @@ class Windows:
         run = np.maximum.accumulate(np.where(new, place, 0))
         return place - (place - run) % self.chunk
 
-    def batch(self, transitions: np.ndarray) -> dict[str, np.ndarray]:
-        """The batch of the given transition numbers, int [B]: the arrays `docs/data.md` lists."""
+    def batch(self, transitions: np.ndarray, share: tuple[int, int] = (0, 1)) -> dict[str, np.ndarray]:
+        """The batch of the given transition numbers, int [B]: the arrays `docs/data.md` lists.
+
+        `share`: of process r of R the r-th part of it, in which every random draw is that of the whole batch.
+        """
+        first, end = (len(transitions) * rank // share[1] for rank in (share[0], share[0] + 1))
+        draw, transitions = self._heads(transitions)[first:end], transitions[first:end]
         start = self.starts[transitions]
-        stop, (rows, owner, here, after) = self._segment_stop[start], self.places(transitions)
+        stop = self._segment_stop[start]
+        rows, owner, here, after = self.places(transitions, np.maximum(draw - first, 0))
         powers = self.discount ** np.arange(self.steps)
         ahead = start[:, None] + np.arange(self.steps)  # [B, n]
         rewards = np.where(ahead < stop[:, None], self.reward[np.minimum(ahead, stop[:, None] - 1)], 0)
@@ -184,6 +192,7 @@ class Windows:
             "frames": self._frames.read(rows) if self._cache is None else self._frames.copy(self._cache, rows),
             "state": self.state[rows],
             "owner": owner,
+            "draw": draw,
             "here": here,
             "after": after,
             "bins": self.bins[start],
@@ -227,16 +236,22 @@ class Windows:
         part = (np.arange(len(self)) - first[run] + offset[run]) // self.chunk
         return np.cumsum(np.append(False, (np.diff(part) != 0) | (np.diff(run) != 0)))
 
-    def batches(self, size: int, seed: int = 0, step: int = 0, prefetch: int = 2) -> Iterator[dict[str, np.ndarray]]:
+    def batches(
+        self, size: int, seed: int = 0, step: int = 0, prefetch: int = 2, share: tuple[int, int] = (0, 1)
+    ) -> Iterator[dict[str, np.ndarray]]:
         """Endless batches of `size` from training step `step` on, up to `prefetch` of them prepared ahead.
 
-        (seed, step) is the whole state: a run resumed at a step sees what it would have seen.
+        (seed, step) is the whole state: a run resumed at a step sees what it would have seen. Process r of R takes the
+        `share` (r, R) of each.
         """
+
+        def make(k: int) -> dict[str, np.ndarray]:
+            return self.batch(self.draw(size, seed, step + k), share)
+
         if prefetch < 1:
-            while True:
-                yield self.batch(self.draw(size, seed, step))
-                step += 1
-        with Prefetch(lambda k: self.batch(self.draw(size, seed, step + k)), prefetch) as ready:
+            for k in itertools.count():
+                yield make(k)
+        with Prefetch(make, prefetch) as ready:
             while True:
                 yield ready.get()
 

@@ -8,15 +8,15 @@ from torch import Tensor
 GREY = (0.299, 0.587, 0.114)  # what red, green and blue weigh in brightness
 
 
-def shift(frames: Tensor, owner: Tensor, count: int, pixels: int, generator: torch.Generator) -> Tensor:
-    """Frames uint8 [U, C, H, W, 3], those of each owner moved by up to ± `pixels` in both directions, edges repeated.
+def shift(frames: Tensor, draw: Tensor, count: int, pixels: int, generator: torch.Generator) -> Tensor:
+    """Frames uint8 [U, C, H, W, 3], those of each draw moved by up to ± `pixels` in both directions, edges repeated.
 
-    owner int64 [U] holds the transition, one of `count`, whose draw of random numbers each frame takes.
+    draw int64 [U]: which of `count` draws of random numbers each frame takes.
     """
     if pixels == 0:
         return frames
     height, width = frames.shape[2:4]
-    offset = torch.randint(-pixels, pixels + 1, (count, 2), generator=generator).to(frames.device)[owner]  # [U, 2]
+    offset = torch.randint(-pixels, pixels + 1, (count, 2), generator=generator).to(frames.device)[draw]  # [U, 2]
     rows = (torch.arange(height, device=frames.device) + offset[:, :1]).clamp(0, height - 1)  # [U, H]
     columns = (torch.arange(width, device=frames.device) + offset[:, 1:]).clamp(0, width - 1)  # [U, W]
     index = (rows[:, :, None] * width + columns[:, None, :]).reshape(len(frames), 1, -1, 1)  # [U, 1, H · W, 1]
@@ -24,12 +24,12 @@ def shift(frames: Tensor, owner: Tensor, count: int, pixels: int, generator: tor
     return flat.gather(2, index.expand(-1, flat.shape[1], -1, flat.shape[3])).reshape(frames.shape)
 
 
-def colour(frames: Tensor, owner: Tensor, count: int, strength: float, generator: torch.Generator) -> Tensor:
-    """Frames uint8 [U, C, H, W, 3], brightness, contrast and saturation of each owner times 1 ± up to `strength`."""
+def colour(frames: Tensor, draw: Tensor, count: int, strength: float, generator: torch.Generator) -> Tensor:
+    """Frames uint8 [U, C, H, W, 3], brightness, contrast and saturation of each draw times 1 ± up to `strength`."""
     if strength == 0:
         return frames
     factors = 1 + strength * (2 * torch.rand(3, count, 1, 1, generator=generator) - 1)
-    brightness, contrast, saturation = factors.to(frames.device)[:, owner]  # [U, 1, 1] each
+    brightness, contrast, saturation = factors.to(frames.device)[:, draw]  # [U, 1, 1] each
     grey = torch.tensor(GREY, device=frames.device).expand(3, 3)  # a pixel @ greyᵀ is its brightness, three times
     mix = saturation * torch.eye(3, device=frames.device) + (1 - saturation) * grey  # [U, 3, 3]
     pixels = frames.flatten(1, 3).float() @ (brightness * contrast * mix).transpose(1, 2)
@@ -37,12 +37,12 @@ def colour(frames: Tensor, owner: Tensor, count: int, strength: float, generator
     return pixels.round_().clamp_(0, 255).to(torch.uint8).reshape(frames.shape)
 
 
-def drop_text(tokens: Tensor, chunk: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+def drop_text(tokens: Tensor, draw: Tensor, count: int, probability: float, generator: torch.Generator) -> Tensor:
     """Instructions int64 [B, L], each replaced with the given probability by the empty one, the null condition.
 
-    chunk int64 [B] holds the transition whose fate each shares: the first one of its chunk.
+    draw int64 [B]: which of `count` draws each takes.
     """
     if probability == 0:
         return tokens
-    dropped = torch.rand(len(tokens), generator=generator).to(tokens.device) < probability
-    return tokens.masked_fill(dropped[chunk][:, None], 0)
+    dropped = torch.rand(count, generator=generator).to(tokens.device) < probability
+    return tokens.masked_fill(dropped[draw][:, None], 0)

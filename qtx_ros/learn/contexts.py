@@ -69,8 +69,3 @@ def features(network: QTransformer, tokens: Tensor, owner: Tensor) -> Tensor:
     """Features [U, F] of the instructions tokens int64 [B, L] of frames whose chunks begin at owner, int64 [U]."""
     heads, chunk = owner.unique(return_inverse=True)
     return network.instruct(tokens[heads])[chunk]
-
-
-def chunk_of(batch: Batch) -> Tensor:
-    """The first transition of each transition's chunk, int64 [B]."""
-    return batch["owner"][batch["here"][:, -1]]

@@ -35,12 +35,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
+    from qtx_ros.learn.parallel import joined
+
+    begun = args.resume and (Path(args.output) / checkpoint.DATA).exists()
+    run = checkpoint.open_run(args.output) if begun else None
+    config = _same_config(run, args) if run else _config(args, DEFAULT)
+    with joined(config.device) as world:
+        return _run(args, run, config, world)
+
+
+def _run(args: argparse.Namespace, run: checkpoint.Run | None, config: TrainConfig, world) -> int:
+    """Begin or continue a run; of several processes the first one writes."""
     from qtx_ros.learn.trainer import Trainer, open_windows
 
-    folder = Path(args.output)
-    begun = args.resume and (folder / checkpoint.DATA).exists()
-    run = checkpoint.open_run(folder) if begun else None
-    config = _same_config(run, args) if run else _config(args, DEFAULT)
+    folder, begun = Path(args.output), run is not None
     dataset = open_dataset(args.dataset, config, args.verify)
     described = describe(dataset, args.dataset)
     if run is None:
@@ -49,16 +57,23 @@ def main(args: argparse.Namespace) -> int:
             from qtx_ros.learn.sentences import fingerprint
 
             data["text_encoder"] = fingerprint(config.model.text_encoder)
-        run = checkpoint.create_run(folder, dataset.spec, config, data, args.seed or 0)
+        world.wait()  # all have seen that there is no run yet
+        create = checkpoint.create_run if world.leads else checkpoint.Run
+        run = create(folder, dataset.spec, config, data, args.seed or 0)
     _check_same_data(run, described, dataset)
-    trainer = Trainer(run.spec, config, run.seed)
+    trainer = Trainer(run.spec, config, run.seed, world)
     windows = open_windows(dataset, config)
     if begun and (folder / checkpoint.CHECKPOINT).exists():
         trainer.load(folder)
     else:
         trainer.set_statistics(windows)
-    print(f"{len(dataset)} episodes, {len(windows)} transitions, {_parameters(trainer.model):,} parameters", flush=True)
-    _train(trainer, windows, folder)
+    if world.leads:
+        size = _parameters(trainer.model)
+        print(f"{len(dataset)} episodes, {len(windows)} transitions, {size:,} parameters", flush=True)
+        _train(trainer, windows, folder)
+    else:
+        trainer.train(windows, folder, lambda *_: None)
+    world.wait()  # the last checkpoint is written
     return 0
 
 

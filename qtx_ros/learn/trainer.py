@@ -16,11 +16,12 @@ from tqdm import tqdm
 
 from qtx_ros.data.dataset import Dataset, Windows
 from qtx_ros.errors import QtxError
-from qtx_ros.learn import checkpoint, contexts, rules_regularise
+from qtx_ros.learn import checkpoint, rules_regularise
 from qtx_ros.learn.augment import colour, drop_text, shift
 from qtx_ros.learn.contexts import Batch
 from qtx_ros.learn.forget import forget
 from qtx_ros.learn.methods import METHODS
+from qtx_ros.learn.parallel import ALONE, World, check_share
 from qtx_ros.learn.sentences import text_reader
 from qtx_ros.learn.settings import TrainConfig, learning_rate
 from qtx_ros.model.policy import QTransformer
@@ -33,15 +34,16 @@ STD_FLOOR = 0.02  # added to the standard deviation of each state entry, in its 
 class Trainer:
     """Network, target network and optimiser of one run."""
 
-    def __init__(self, spec: Spec, config: TrainConfig, seed: int) -> None:
+    def __init__(self, spec: Spec, config: TrainConfig, seed: int, world: World = ALONE) -> None:
         if config.method not in METHODS:
             raise QtxError(f"training: method is {config.method!r}, expected one of {', '.join(METHODS)}")
         if config.threads:
             torch.set_num_threads(config.threads)
+        check_share(config.batch_size, world)
         keep_freed_memory()
-        self.spec, self.config, self.seed, self.step = spec, config, seed, 0
+        self.spec, self.config, self.seed, self.step, self.world = spec, config, seed, 0, world
         self.seconds = 0.0  # spent in training steps, over all resumed parts [s]
-        self.device = _device(config.device)
+        self.device = _device(config.device, world)
         self.model = build_model(spec, config, seed).to(self.device)
         self.model.encoder.bfloat16, self.model.encoder.at_once = config.precision == "bfloat16", config.recompute
         self.target = copy.deepcopy(self.model).eval().requires_grad_(False)
@@ -63,35 +65,53 @@ class Trainer:
 
     def update(self, arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
         """One gradient step on a batch as `Windows.batch` gives it; returns what to log, scalars."""
+        loss, metrics = self.loss(self.prepare(arrays))
+        loss.backward()
+        return {name: value.detach() for name, value in {"loss": loss, **metrics, **self.apply()}.items()}
+
+    def prepare(self, arrays: dict[str, np.ndarray]) -> Batch:
+        """What a method gets of a batch as `Windows.batch` gives it: checked, on the device, augmented."""
         check_bins(arrays["bins"], self.model.bins)
+        return self._augment(to_tensors(arrays, self.device))
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss that the next gradient step descends, and what to log beside it."""
         self.model.train()
-        batch = self._augment(to_tensors(arrays, self.device))
-        rate = learning_rate(self.step, self.config)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
         loss, metrics = METHODS[self.config.method](self.model, self.target, batch, self.config)
         if self.config.regenerative:
             distance = rules_regularise.regenerative_loss(self.model.parameters(), self.initial.values())
             loss, metrics["regenerative"] = loss + self.config.regenerative * distance, distance
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        return loss, metrics
+
+    def apply(self) -> dict[str, Tensor]:
+        """A step along the gradients, averaged over all processes; they are gone then."""
+        rate = learning_rate(self.step, self.config)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.world.average([p.grad for p in self.model.parameters() if p.grad is not None])
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
         self._follow()
         self.step += 1
-        scalars = {"loss": loss, **metrics, "gradient_norm": norm, "learning_rate": torch.tensor(rate)}
-        return {name: value.detach() for name, value in scalars.items()}
+        return {"gradient_norm": norm, "learning_rate": torch.tensor(rate, device=self.device)}
+
+    def _generator(self, *more: int) -> torch.Generator:
+        """Random numbers of this step."""
+        seeds = np.random.SeedSequence([self.seed, self.step, *more]).generate_state(1, np.uint64)
+        return torch.Generator().manual_seed(int(seeds[0]) >> 1)
 
     def _augment(self, batch: Batch) -> Batch:
-        seeds = np.random.SeedSequence([self.seed, self.step]).generate_state(1, np.uint64)
-        generator = torch.Generator().manual_seed(int(seeds[0]) >> 1)
-        config, owner, count = self.config, batch["owner"], len(batch["tokens"])
-        frames = shift(batch["frames"], owner, count, config.shift, generator)
-        batch = {**batch, "frames": colour(frames, owner, count, config.colour, generator)}
-        if self.config.state_noise:
+        config, generator = self.config, self._generator()  # draws for the whole batch, the same in all processes
+        draw, count = batch["draw"], len(batch["draw"]) * self.world.size
+        owners = draw[batch["owner"]]
+        frames = shift(batch["frames"], owners, count, config.shift, generator)
+        batch = {**batch, "frames": colour(frames, owners, count, config.colour, generator)}
+        batch["tokens"] = drop_text(batch["tokens"], draw, count, config.text_drop, generator)
+        generator = generator if self.world.leads else self._generator(self.world.rank)  # what follows is of the share
+        if config.state_noise:
             noise = torch.randn(batch["state"].shape, generator=generator).to(self.device)
-            batch["state"] = batch["state"] + noise * self.config.state_noise * self.model.encoder.state_std
-        batch["tokens"] = drop_text(batch["tokens"], contexts.chunk_of(batch), config.text_drop, generator)
+            batch["state"] = batch["state"] + noise * config.state_noise * self.model.encoder.state_std
         if config.model.memory:
             batch["past_bins"] = forget(batch["past_bins"], config.model.memory_dropout, generator)
         batch["bins"] = self.model.to_tokens(batch["bins"], generator)  # what methods and rules call bins
@@ -110,7 +130,9 @@ class Trainer:
     # --- checkpoint ---
 
     def save(self, folder: Path) -> None:
-        """Replace the run's checkpoint by this state."""
+        """Replace the run's checkpoint by this state; the first process does."""
+        if not self.world.leads:
+            return
         state = self.optimiser.state_dict()["state"]
         groups = {
             "model": self.model.state_dict(),
@@ -138,8 +160,10 @@ class Trainer:
     def train(self, windows: Windows, folder: Path, log: Callable[[int, dict], None]) -> None:
         """Train until `config.steps`, saving every `save_every` steps, at the end, and on Ctrl-C."""
         config = self.config
-        batches = windows.batches(config.batch_size, self.seed, self.step, config.loader_threads)
-        bar = tqdm(total=config.steps, initial=self.step, unit="step", dynamic_ncols=True, mininterval=0.5)
+        share = self.world.rank, self.world.size
+        batches = windows.batches(config.batch_size, self.seed, self.step, config.loader_threads, share)
+        look = {"unit": "step", "dynamic_ncols": True, "mininterval": 0.5, "disable": not self.world.leads}
+        bar = tqdm(total=config.steps, initial=self.step, **look)
         try:
             while self.step < config.steps:
                 start = time.perf_counter()
@@ -148,6 +172,7 @@ class Trainer:
                 bar.update()
                 last, due = self.step == config.steps, self.step % config.save_every == 0
                 if self.step % config.log_every == 0 or due or last:
+                    self.world.average(list(metrics.values()))
                     scalars = _finite(metrics, self.step)
                     bar.set_postfix(loss=f"{scalars['loss']:.4f}")
                     log(self.step, scalars)
@@ -201,9 +226,11 @@ def to_tensors(arrays: dict[str, np.ndarray], device: torch.device) -> Batch:
     return {name: torch.as_tensor(array).to(device, non_blocking=True) for name, array in arrays.items()}
 
 
-def _device(name: str) -> torch.device:
+def _device(name: str, world: World) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and world.size > 1:
+        name = f"cuda:{world.local}"
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:

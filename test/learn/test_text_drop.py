@@ -42,7 +42,7 @@ def test_trained_instructions_are_dropped_at_the_configured_rate(tmp_path, proba
 
 def test_dropping_hits_whole_instructions_at_random_places():
     tokens, generator = torch.ones(10_000, 4, dtype=torch.int64), torch.Generator().manual_seed(0)
-    dropped = drop_text(tokens, torch.arange(10_000), 0.15, generator)
+    dropped = drop_text(tokens, torch.arange(10_000), 10_000, 0.15, generator)
     assert torch.equal(dropped.amin(1), dropped.amax(1))
     both = ((dropped[1:, 0] == 0) & (dropped[:-1, 0] == 0)).float().mean().item()
     assert abs(both - 0.15**2) < 4 * (0.15**2 / 9_999) ** 0.5
