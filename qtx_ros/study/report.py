@@ -33,8 +33,20 @@ def main(args: argparse.Namespace) -> int:
     write_results(args.output / RESULTS, results)
     (args.output / STUDY).write_text(json.dumps(configs.dump(study), indent=1) + "\n")
     (args.output / "README.md").write_text(page(study, results, pictures, args.note), encoding="utf-8")
+    groups, name = tables.group(results), args.output.name
+    linked = [f"![{name}, {picture}]({name}/{picture})" for picture in pictures]
+    put_into(args.output.parent / "README.md", name, "\n\n".join([*linked, tables.scores_table(groups)]))
     print(f"{len(results)} runs → {args.output / 'README.md'}")
     return 0
+
+
+def put_into(page: Path, name: str, text: str) -> None:
+    """Put a text between the lines `<!-- NAME -->` and `<!-- /NAME -->` of a page, if it is there and has them."""
+    old = page.read_text(encoding="utf-8") if page.exists() else ""
+    before, start, rest = old.partition(f"<!-- {name} -->\n")
+    _, end, after = rest.partition(f"<!-- /{name} -->")
+    if start and end:
+        page.write_text(f"{before}{start}\n{text}\n\n{end}{after}", encoding="utf-8")
 
 
 def draw(study: Study, results: list[Result], folder: Path) -> list[str]:
