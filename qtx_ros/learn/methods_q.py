@@ -49,6 +49,8 @@ def backups(target: QTransformer, batch: Batch, config: TrainConfig) -> Backup:
     q_same = target.q_values(here, batch["bins"])  # [B, D, M]
     next_value, next_bin = target.first_q_values(after).max(-1)  # [B]
     targets = rules.bellman_targets(q_same, next_value, batch["reward"], batch["discount"], batch["terminal"])
+    if config.completion:
+        targets = rules.completion_bound(targets)
     if config.monte_carlo:
         targets = rules.lower_bound(targets, batch["returns"])
     assumed = torch.cat([q_same[:, 1:].argmax(-1), next_bin[:, None]], 1)

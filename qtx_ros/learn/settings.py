@@ -41,6 +41,7 @@ class TrainConfig:
     n_step: int = 1  # ticks of reward before the bootstrap
     alpha: float = 1.0  # weight of the conservative regulariser
     monte_carlo: bool = True  # targets are at least the return-to-go
+    completion: bool = False  # the target of each dimension is at least that of the last one
     truncation_is_failure: bool = True  # an episode that ran out of time is worth nothing after its last step
     value_low: float = 0.0  # targets are clipped to [value_low, value_high]; unseen bins are pushed to value_low
     value_high: float = 1.0
