@@ -95,6 +95,7 @@ def _file(folder: Path) -> Path:
     return next(folder / name for name in (*GRAPHS, WEIGHTS) if (folder / name).is_file())
 
 
+@lru_cache(maxsize=2)
 def _graph(folder: Path) -> bytes:
     """The ONNX graph of a folder; a BERT's weights become one."""
     file = _file(folder)
