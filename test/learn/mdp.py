@@ -77,6 +77,14 @@ def _backup(mdp: Mdp, value: np.ndarray, gamma: float) -> np.ndarray:
     return (mdp.rewards + gamma * ~mdp.ends * value[mdp.following]).mean(-1)
 
 
+def best_completions(mdp: Mdp, q: np.ndarray, sizes: tuple[int, ...] = ()) -> list[np.ndarray]:
+    """Of Q [S, A] of whole actions: for each dimension [S, prefixes, bins], the best that can follow; −inf: nothing."""
+    allowed, sizes = np.where(mdp.allowed, q, -np.inf), sizes or mdp.bins
+    grids = allowed.reshape(len(q), *sizes)
+    whole = [grids.max(tuple(range(i + 2, len(sizes) + 1))) for i in range(len(sizes))]
+    return [x.reshape(len(q), -1, n) for x, n in zip(whole, sizes, strict=True)]
+
+
 def bounded(mdp: Mdp, gamma: float, n_step: int, layers: int) -> dict[tuple, float]:
     """With the Monte-Carlo bound, of an MDP in layers: Q of (state, bins …) up to each dimension, the last layer first.
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qtx_ros.data.dataset import Windows
 from qtx_ros.learn.methods import METHODS
+from qtx_ros.learn.trainer import to_tensors
 from qtx_ros.model.config import ModelConfig
 from qtx_ros.model.encoder import Observer
 from qtx_ros.model.heads import atom_edges, expected
@@ -25,8 +28,10 @@ class Table(nn.Module):
         super().__init__()
         self.encoder = Observer()  # how it encodes: all at once, in float32
         self.bins, self.atoms, self.high = bins, atoms, high
+        draw = torch.Generator().manual_seed(0)
         shapes = [(states, math.prod(bins[:i]), n, *([atoms] if atoms else [])) for i, n in enumerate(bins)]
-        self.tables = nn.ModuleList(nn.ParameterList(torch.rand(s).double() for s in shapes) for _ in range(critics))
+        tables = [[torch.rand(shape, generator=draw).double() for shape in shapes] for _ in range(critics)]
+        self.tables = nn.ModuleList(nn.ParameterList(critic) for critic in tables)
 
     def instruct(self, tokens: Tensor) -> Tensor:
         return tokens[:, :1]
@@ -80,6 +85,12 @@ class Table(nn.Module):
 
 def _padded(q: Tensor, widest: int) -> Tensor:
     return nn.functional.pad(q, (0, widest - q.shape[1]), value=float("-inf"))
+
+
+def whole_batch(data: Windows) -> dict[str, Tensor]:
+    """All transitions in one batch, numbers in float64."""
+    tensors = to_tensors(data.batch(np.arange(len(data))), torch.device("cpu"))
+    return {name: x.double() if x.is_floating_point() else x for name, x in tensors.items()}
 
 
 def solve(table: Table, target: Table, batch: dict[str, Tensor], config, rounds: int = 400) -> None:

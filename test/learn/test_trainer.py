@@ -18,7 +18,7 @@ from small_run import PARTS, SMALL, small_config, small_spec, write_small_set
 from qtx_ros import cli, config
 from qtx_ros.data.dataset import Dataset
 from qtx_ros.errors import QtxError
-from qtx_ros.learn import checkpoint, contexts, methods
+from qtx_ros.learn import checkpoint, contexts, methods, train
 from qtx_ros.learn.settings import TrainConfig, learning_rate
 from qtx_ros.learn.trainer import Trainer, open_windows, to_tensors
 
@@ -214,3 +214,11 @@ def test_failed_episodes_can_be_left_out(tmp_path):
     settings = small_config(method="bc", episodes="success")
     assert cli.main(command(tmp_path, settings)) == 0
     assert checkpoint.open_run(tmp_path / "run").data["mix"] == {"do it": {"success": 2}}
+
+
+def test_what_a_policy_collected_is_no_demonstration(tmp_path):
+    root = write_small_set(tmp_path / "set", small_spec())
+    manifest = root / "episode0" / "manifest.json"  # a success
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"collector": "policy"}))
+    for episodes, count in (("all", 4), ("success", 2), ("demonstrations", 1)):
+        assert len(train.open_dataset([str(root)], small_config(episodes=episodes))) == count
