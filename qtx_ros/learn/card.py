@@ -62,6 +62,7 @@ def _contract(manifest: Manifest) -> str:
             f"- chooses {len(spec.dimensions)} action dimensions of {' or '.join(map(str, bins))} bins",
             f"- {manifest.files['tick.onnx']['bytes'] / 1e6:.1f} MB per-tick graph, tokens of the ring {manifest.ring}",
             *(["- decides by the smaller Q of two critics"] if manifest.model["critics"] == 2 else []),
+            *([f"- searches with a beam of {beam}"] if (beam := manifest.model.get("beam", 1)) > 1 else []),
             *([f"- guidance {manifest.model['guidance']:g}"] if manifest.model["guidance"] != 1 else []),
         ]
     )

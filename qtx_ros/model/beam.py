@@ -47,9 +47,7 @@ def search(
         if alive is not None:
             q = q.masked_fill(~alive[..., None], float("-inf"))
         count = 1 if place + 1 == places else min(beam, q.shape[1] * q.shape[2])
-        best = _best(q, count, final=place + 1 == places, gaps=gaps)  # [B, n′] of n · M candidates
-        alive = torch.isfinite(q.flatten(1).gather(1, best))  # there may be fewer bins than places for them:
-        best = torch.where(alive, best, best[:, :1])  # the others hold a copy of the greedy one, worth nothing
+        best, alive = _best(q, count, final=place + 1 == places, gaps=gaps)  # [B, n′] of n · M candidates
         prefix, bins = best // q.shape[2], best % q.shape[2]
         if place + 1 < places:
             for walk in walks:
@@ -58,19 +56,27 @@ def search(
     return choices[:, 0], q_all[:, 0]
 
 
-def _best(q: Tensor, count: int, final: bool, gaps: list[Tensor] | None) -> Tensor:
-    """Candidates to keep, int64 [B, count] into the flat Q [B, n, M]: the greedy one first, then the best others."""
+def _best(q: Tensor, count: int, final: bool, gaps: list[Tensor] | None) -> tuple[Tensor, Tensor]:
+    """Candidates to keep, int64 [B, count] into the flat Q [B, n, M]: the greedy one first, then the best others.
+
+    Second, bool [B, count], which are alive: where there are fewer bins than places for them, the greedy one stands in
+    the others too, and what follows it there is worth nothing.
+    """
     flat = q.flatten(1)
     if gaps is not None:
         gaps.append(lead(flat) if final else lead(q[:, 0]))
     if final:
-        return flat.argmax(1, keepdim=True)
+        best = flat.argmax(1, keepdim=True)
+        return best, torch.ones_like(best, dtype=torch.bool)
     greedy = q[:, 0].argmax(1, keepdim=True)  # of the first prefix, which is the greedy one
     others = flat.scatter(1, greedy, float("-inf"))
     if gaps is not None and count < flat.shape[1]:
         ranked = others.topk(count).values
         gaps.append((ranked[:, -2] - ranked[:, -1]).nan_to_num(nan=float("inf")))
-    return torch.cat([greedy, others.topk(count - 1).indices], 1)
+    values, indices = others.topk(count - 1)
+    alive = torch.isfinite(values)
+    indices = torch.where(alive, indices, greedy)
+    return torch.cat([greedy, indices], 1), torch.cat([torch.ones_like(greedy, dtype=torch.bool), alive], 1)
 
 
 def lead(q: Tensor) -> Tensor:
