@@ -87,8 +87,12 @@ def _act_text() -> str:
 
 
 def tick_graph(spec: Spec, text: str = TICK_GRAPH) -> onnx.ModelProto:
-    camera, widest = spec.cameras[0], max(d.bins for d in spec.dimensions)
-    sizes = {"C": len(spec.cameras), "H": camera.height, "W": camera.width, "S": len(spec.state_names)}
+    widest = max(d.bins for d in spec.dimensions)
+    sizes = {"C": len(spec.cameras), "S": len(spec.state_names)}
+    if spec.cameras:
+        sizes |= {"H": spec.cameras[0].height, "W": spec.cameras[0].width}
+    else:  # 255 times the mean of the state is as good as brightness
+        text = text.replace("uint8[{C},{H},{W},3] frames, ", "").replace("Cast <to = 1> (frames)", "Mul (state, white)")
     model = _parse(text, **sizes, T=spec.history, D=len(spec.dimensions), B=widest, F=FEATURES)
     constants = {"grid": _grid(spec, widest), "present": _present(spec, widest), "table": _table(spec, widest)}
     constants["cube_shape"] = np.array([1, 1, 1], np.int64)

@@ -48,7 +48,7 @@ class Driver:
         self._unfit = ""  # why no URDF's limits leave anything to do
         self._choosing = False  # the network is at work
         # An observation older than this must not move the robot any more.
-        self._patience = max(2 * self.spec.period_ns, *(round(c.max_age * 1e9) for c in self.spec.cameras))
+        self._patience = max([2 * self.spec.period_ns, *(round(c.max_age * 1e9) for c in self.spec.cameras)])
 
     # --- begin and end -----------------------------------------------------------------------------------------
 
