@@ -89,7 +89,7 @@ class TrainConfig:
             values = self.value_low, self.value_high
             raise QtxError(f"training: model.value_range is {self.model.value_range}, values are clipped to {values}")
         if self.model.text == "none" and self.text_drop:
-            raise QtxError(f"training: text_drop is {self.text_drop}, expected 0: with model.text none none is learned")
+            raise QtxError(f"training: text_drop is {self.text_drop}, expected 0: model.text none reads no instruction")
         if self.recompute and self.model.encoder == "maxvit" and self.model.maxvit.norm == "batch":
             raise QtxError("training: recompute encodes a few frames at a time, maxvit.norm batch needs all: use rms")
         self._check_method()

@@ -65,7 +65,8 @@ def test_gradients_reach_every_connection():
                 parameter.normal_()
     q = model.q_values(model.context(torch.randn(4, *model.ring_shape)), torch.tensor([[1, 2, 0]] * 4))
     q[q.isfinite()].square().sum().backward()
-    assert [n for n, p in model.named_parameters() if ".connections." in n and (p.grad is None or not p.grad.any())] == []
+    found = {name: p.grad for name, p in model.named_parameters() if ".connections." in name}
+    assert found and [name for name, gradient in found.items() if gradient is None or not gradient.any()] == []
 
 
 def test_one_stream_is_no_hyper_connection():
