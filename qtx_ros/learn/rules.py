@@ -34,8 +34,8 @@ def completion_bound(targets: Tensor) -> Tensor:
     """Targets [B, D], at least that of the last dimension.
 
     max over a_{i+1} … a_D of Q(s, a_1 … a_i, ·) is no less than Q(s, a_1 … a_D) of the action that was taken. So what
-    the next state is worth reaches all dimensions in one step instead of D. Like the Monte-Carlo bound it is exact where
-    the same action leads to the same state, and optimistic where chance decides.
+    the next state is worth reaches all dimensions in one step instead of D. Like the Monte-Carlo bound it is exact
+    where the same action leads to the same state, and optimistic where chance decides.
     """
     return torch.maximum(targets, targets[:, -1:])
 

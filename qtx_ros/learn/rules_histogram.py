@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 
 def histogram(values: Tensor, edges: Tensor, sigma: float) -> Tensor:
@@ -31,7 +30,7 @@ def expectation(logits: Tensor, edges: Tensor) -> Tensor:
 def histogram_errors(logits: Tensor, values: Tensor, edges: Tensor, sigma: float) -> Tensor:
     """Cross-entropy [B, D, M] of the logits [B, D, M, A] of every bin towards the histogram of values [B, D].
 
-    −Σ_a p_a(y) · log softmax(logits)_a.
+    −Σ_a p_a(y) · log softmax(logits)_a = log Σ_a exp(logits_a) − Σ_a p_a(y) · logits_a.
     """
-    wanted = histogram(values, edges, sigma)[:, :, None]  # [B, D, 1, A]
-    return -(wanted * F.log_softmax(logits, -1)).sum(-1)
+    wanted = histogram(values, edges, sigma)[..., None]  # [B, D, A, 1]
+    return logits.logsumexp(-1) - (logits @ wanted)[..., 0]

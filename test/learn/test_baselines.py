@@ -9,13 +9,15 @@ import pytest
 import torch
 from mdp import MemoryEpisode, spec_of
 from small_run import PARTS, SMALL, small_config
-from table import Table
+from table import Table, solve, whole_batch
 
 from qtx_ros.data.dataset import Dataset, Windows
 from qtx_ros.learn import contexts
 from qtx_ros.learn.methods import METHODS
 from qtx_ros.learn.methods_iql import whole_action
+from qtx_ros.learn.train import read_config
 from qtx_ros.learn.trainer import Trainer, to_tensors
+from qtx_ros.paths import share
 
 BINS = (3, 3)
 ACTIONS = np.array([[0, 0], [2, 2], [2, 1]])
@@ -88,11 +90,33 @@ def test_implicit_q_learning_finds_expectile_and_weighted_policy():
     assert model.decode(context)[0][0].tolist() == [2, 2]  # the actor decides
 
 
-def test_conservative_q_learning_is_a_lower_bound():
-    spec, alpha = spec_of((3,)), 0.2
+SHARE, REWARD = np.array([0.5, 0.375, 0.125]), np.array([0.2, 0.8, 0.8])  # of the three actions
+
+
+def one_dimension() -> dict[str, torch.Tensor]:
+    """The same bandit with one dimension of three bins."""
+    spec = spec_of((3,))
     episodes = [MemoryEpisode(spec, np.array([[0], [1], [2]]), [(0, a, r)], True, 0) for a, r in TRIED]
-    data = Windows(Dataset(spec, episodes))
-    batch = to_tensors(data.batch(np.arange(8)), torch.device("cpu"))
+    return whole_batch(Windows(Dataset(spec, episodes)))
+
+
+def test_full_conservatism_shrinks_what_is_rarely_done():
+    table = Table(1, (3,))
+    solve(table, Table(1, (3,)), one_dimension(), small_config(alpha=1.0, monte_carlo=False))
+    expected = REWARD * SHARE / (SHARE + (1 - SHARE) / 2)
+    assert table.values()[0][0, 0].tolist() == pytest.approx(expected, abs=1e-4)
+
+
+def test_smoothed_values_are_means_over_neighbours():
+    table = Table(1, (3,))
+    solve(table, Table(1, (3,)), one_dimension(), small_config(alpha=0.0, monte_carlo=False, smooth=1.0))
+    weights = np.exp(-0.5 * np.subtract.outer(np.arange(3), np.arange(3)) ** 2)  # of bin b, when a was taken
+    weights = weights / weights.sum(0) * SHARE
+    assert table.values()[0][0, 0].tolist() == pytest.approx(weights @ REWARD / weights.sum(1), abs=1e-4)
+
+
+def test_conservative_q_learning_is_a_lower_bound():
+    alpha, batch = 0.2, one_dimension()
     table, config = Table(1, (3,)), small_config(method="cql", alpha=alpha)
     optimiser = torch.optim.LBFGS(table.parameters(), max_iter=200, line_search_fn="strong_wolfe")
 
@@ -103,11 +127,11 @@ def test_conservative_q_learning_is_a_lower_bound():
         return found
 
     optimiser.step(loss)
-    q, share, reward = table.values()[0][0, 0], torch.tensor([0.5, 0.375, 0.125]), torch.tensor([0.2, 0.8, 0.8])
-    policy = q.softmax(-1)
-    expected = reward - alpha * (policy / share - 1)  # where the derivative of the loss is zero
-    torch.testing.assert_close(q, expected.double(), atol=1e-4, rtol=0)
-    assert (policy * q).sum() < (policy * reward).sum()
+    q = table.values()[0][0, 0]
+    policy = q.softmax(-1).numpy()
+    expected = REWARD - alpha * (policy / SHARE - 1)  # where the derivative of the loss is zero
+    assert q.tolist() == pytest.approx(expected, abs=1e-4)
+    assert policy @ q.numpy() < policy @ REWARD
 
 
 def test_a_network_without_the_parts_of_its_method_is_refused():
@@ -123,3 +147,9 @@ def test_a_network_without_the_parts_of_its_method_is_refused():
         small_config(loss="hl_gauss")
     with pytest.raises(QtxError, match="episodes is 'good', expected one of all, success, demonstrations"):
         small_config(episodes="good")
+
+
+def test_every_shipped_configuration_is_one():
+    folder = share("config/train")
+    methods = {path.stem: read_config(str(path)).method for path in folder.glob("*.yaml")}
+    assert {"q", "bc", "iql", "cql", "dt"} == set(methods.values()) and methods["sawyer_sim"] == "q"
