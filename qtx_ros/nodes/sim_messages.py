@@ -60,7 +60,19 @@ def object_pose(world: World, stamp_ns: int) -> Any:
     return msg
 
 
-STATES = {"sensor_msgs/msg/JointState": joint_state, "geometry_msgs/msg/PoseStamped": object_pose}
+def hand_point(world: World, stamp_ns: int) -> Any:
+    """A geometry_msgs/PointStamped: where the hand is."""
+    msg = ros.message("geometry_msgs/msg/PointStamped")()
+    msg.header.stamp, msg.header.frame_id = time_message(stamp_ns), WORLD
+    msg.point.x, msg.point.y, msg.point.z = world.hand.tolist()
+    return msg
+
+
+STATES = {
+    "sensor_msgs/msg/JointState": joint_state,
+    "geometry_msgs/msg/PoseStamped": object_pose,
+    "geometry_msgs/msg/PointStamped": hand_point,
+}
 
 
 def step_event(world: World, stamp_ns: int, reward: float, episode: str) -> Any:

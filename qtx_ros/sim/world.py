@@ -14,6 +14,7 @@ from qtx_ros.sim.tasks import Task, find
 SUB_STEP = scene.PHYSICS_STEP * scene.FRAME_SKIP  # 0.0125 s
 MAX_SEED = 2**31 - 1
 OBJECT = (*(f"object/position.{axis}" for axis in "xyz"), *(f"object/orientation.{axis}" for axis in "xyzw"))
+HAND = tuple(f"hand/{axis}" for axis in "xyz")
 _OBJECT = slice(4, 4 + len(OBJECT))  # its place in Meta-World's observation
 
 
@@ -25,7 +26,7 @@ class World:
     """
 
     names: tuple[str, ...] = arm.NAMES
-    readable: tuple[str, ...] = (*arm.NAMES, *OBJECT)  # what `read` knows
+    readable: tuple[str, ...] = (*arm.NAMES, *OBJECT, *HAND)  # what `read` knows
 
     def __init__(self, task: str = "drawer-open", seed: int = 0) -> None:
         """`task`: a name or an instruction of `qtx_ros.sim.tasks`. Raises QtxError for an unknown one."""
@@ -100,9 +101,14 @@ class World:
         """
         return self._privileged[_OBJECT].copy()
 
+    @property
+    def hand(self) -> np.ndarray:
+        """Where the hand is [m], float64 [3]."""
+        return self._privileged[:3].copy()
+
     def read(self, names: Sequence[str]) -> np.ndarray:
-        """The named numbers of this moment, float64 [n]: joints as in `positions`, and the object's pose."""
-        values = dict(zip(self.readable, (*self.positions, *self.object_pose), strict=True))
+        """The named numbers of this moment, float64 [n]: joints as in `positions`, the object's pose, the hand."""
+        values = dict(zip(self.readable, (*self.positions, *self.object_pose, *self.hand), strict=True))
         return np.array([values[name] for name in names], np.float64)
 
     def render(self, height: int = 128, width: int = 128) -> np.ndarray:

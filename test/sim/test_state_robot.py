@@ -11,7 +11,7 @@ from qtx_ros.errors import QtxError
 from qtx_ros.nodes import sim_messages
 from qtx_ros.sim.expert import Expert
 from qtx_ros.sim.rollout import rollout
-from qtx_ros.sim.world import OBJECT, World
+from qtx_ros.sim.world import HAND, OBJECT, World
 from qtx_ros.spec import Spec
 
 SPEC = Spec.load("sawyer_state")
@@ -19,7 +19,8 @@ SPEC = Spec.load("sawyer_state")
 
 def test_numbers_are_read_by_name_in_any_order():
     world = World("window-open", 3)
-    np.testing.assert_array_equal(world.read(world.readable), [*world.positions, *world.privileged[4:11]])
+    numbers = [*world.positions, *world.privileged[4:11], *world.privileged[:3]]
+    np.testing.assert_array_equal(world.read(world.readable), numbers)
     expected = [world.privileged[6], world.positions[2]]
     np.testing.assert_array_equal(world.read(["object/position.z", "right_j2"]), expected)
 
@@ -30,6 +31,14 @@ def test_the_object_of_a_message_is_the_object_of_the_world():
     assert stream.names == OBJECT
     np.testing.assert_array_equal(messages.state(stream, sim_messages.object_pose(world, 5)), world.object_pose)
     assert messages.stamp_ns(sim_messages.object_pose(world, 5)) == 5
+
+
+def test_the_hand_of_a_message_is_where_the_joints_put_it():
+    world = World("door-open", 1)
+    stream = SPEC.states[2]
+    assert stream.names == HAND
+    hand = messages.state(stream, sim_messages.hand_point(world, 5))
+    np.testing.assert_allclose(hand, world.scene.kinematics.forward(world.positions[:7]), atol=1e-6)
 
 
 def test_bags_without_a_camera_hold_what_a_rollout_does(tmp_path):
