@@ -102,9 +102,9 @@ class TrainConfig:
         if method in ("bc", "dt") and model.critics > 1:
             raise QtxError(f"training: model.critics is {model.critics}, expected 1: method {method} has no values")
         for key, owner in (("actor", "iql"), ("returns", "dt")):
-            if getattr(model, key) != (method == owner):
-                wanted = str(method == owner).lower()
-                raise QtxError(f"training: model.{key} must be {wanted} for method {method}, it belongs to {owner}")
+            has, right = (str(value).lower() for value in (getattr(model, key), method == owner))
+            if has != right:
+                raise QtxError(f"training: model.{key} is {has} with method {method}, expected {right}: {owner} needs it")
         if method not in ("q", "cql") and (model.beam > 1 or model.order == "predicted"):
             raise QtxError(f"training: model.beam and model.order predicted need values, method {method} has none")
         if (self.loss == "hl_gauss") != (model.atoms > 0):
