@@ -41,6 +41,7 @@ class TrainConfig:
     n_step: int = 1  # ticks of reward before the bootstrap
     alpha: float = 1.0  # weight of the conservative regulariser
     monte_carlo: bool = True  # targets are at least the return-to-go
+    tighten: bool = False  # with n_step above 1: targets are at least those of one tick
     completion: bool = False  # the target of each dimension is at least that of the last one
     truncation_is_failure: bool = True  # an episode that ran out of time is worth nothing after its last step
     value_low: float = 0.0  # targets are clipped to [value_low, value_high]; unseen bins are pushed to value_low
@@ -104,7 +105,7 @@ class TrainConfig:
         for key, owner in (("actor", "iql"), ("returns", "dt")):
             has, right = (str(value).lower() for value in (getattr(model, key), method == owner))
             if has != right:
-                raise QtxError(f"training: model.{key} is {has} with method {method}, expected {right}: {owner} needs it")
+                raise QtxError(f"training: model.{key} is {has} with {method}, expected {right}: {owner} needs it")
         if method not in ("q", "cql") and (model.beam > 1 or model.order == "predicted"):
             raise QtxError(f"training: model.beam and model.order predicted need values, method {method} has none")
         if (self.loss == "hl_gauss") != (model.atoms > 0):

@@ -137,9 +137,9 @@ def test_conservative_q_learning_is_a_lower_bound():
 def test_a_network_without_the_parts_of_its_method_is_refused():
     from qtx_ros.errors import QtxError
 
-    with pytest.raises(QtxError, match="model.actor is false with method iql, expected true"):
+    with pytest.raises(QtxError, match="model.actor is false with iql, expected true"):
         small_config(method="iql")
-    with pytest.raises(QtxError, match="model.returns is true with method q, expected false: dt needs it"):
+    with pytest.raises(QtxError, match="model.returns is true with q, expected false: dt needs it"):
         small_config(model=replace(SMALL, returns=True))
     with pytest.raises(QtxError, match="critics is 2, expected 1: method dt has no values"):
         small_config(method="dt", model=replace(SMALL, returns=True, critics=2))
