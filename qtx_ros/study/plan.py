@@ -155,6 +155,11 @@ class Run:
 
         return configs.build(TrainConfig, self.settings(), f"study {self.study.name!r}, {self.group}")
 
+    def computes(self) -> str:
+        """What decides the result beside the data and the code: runs that say the same of the same data are one."""
+        settings = self.settings() if self.peer else {**changes(self.config()), "episodes": ""}
+        return json.dumps([settings, self.seed, self.spec().digest()], sort_keys=True)
+
     def digest(self) -> str:
         """12 digits of all that decides the result but the seed and the code; keys at their default do not count."""
         study = self.study

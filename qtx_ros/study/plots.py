@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from qtx_ros.study import tables
+from qtx_ros.study.plan import PEER
 from qtx_ros.study.results import Result
 from qtx_ros.study.statistics import summarise
 from qtx_ros.study.tables import Groups, ordered
 
 BINS = re.compile(r"(?:(.+)-)?bins-(\d+)")  # a variant's name: before-bins-21, bins-21
-COLOURS = ("#0b6e99", "#c2571a", "#5b7f2b", "#7d4e9e", "#8a8a8a", "#b8912b", "#3f3f3f", "#a33a5c")
+COLOURS = ("#0b6e99", "#c2571a", "#5b7f2b", "#7d4e9e", "#b8912b", "#a33a5c")  # a line each
+OURS, BASELINE, PEERS = "#0b6e99", "#c2571a", "#8a8a8a"  # bars: what is studied, baselines of ours, another library's
 INK, GRID = "#333333", "#dddddd"
 
 
@@ -21,19 +24,22 @@ def plot_methods(groups: Groups, path: Path, score: str) -> None:
     plain = {name: rows for name, rows in ordered(groups).items() if not rows[0].keys["variant"]}
     mixes = list(dict.fromkeys(rows[0].keys["mix"] for rows in plain.values()))
     methods = sorted({rows[0].keys["method"] for rows in plain.values()})
-    colours = {method: COLOURS[i % len(COLOURS)] for i, method in enumerate(methods)}
     figure, axes = _figure(len(mixes), 0.62 * max(len(methods), 3) + 0.6)
     for axis, mix in zip(axes, mixes, strict=True):
         rows = [rows for rows in plain.values() if rows[0].keys["mix"] == mix]
-        _bars(axis, rows, colours)
+        _bars(axis, rows)
         axis.set_title(mix, fontsize=11, color=INK, loc="left")
     axes[0].set_ylabel(score, color=INK)
     _save(figure, path)
 
 
-def _bars(axis, methods: list[list[Result]], colours: dict[str, str]) -> None:
+def _colour(method: str) -> str:
+    return OURS if method == tables.OURS else PEERS if method.startswith(PEER) else BASELINE
+
+
+def _bars(axis, methods: list[list[Result]]) -> None:
     for place, rows in enumerate(methods):
-        means, colour = [row.mean for row in rows], colours[rows[0].keys["method"]]
+        means, colour = [row.mean for row in rows], _colour(rows[0].keys["method"])
         about = summarise(means)
         axis.bar(place, about.mean, 0.66, color=colour, alpha=0.35)
         if about.n > 1:
@@ -45,9 +51,12 @@ def _bars(axis, methods: list[list[Result]], colours: dict[str, str]) -> None:
 
 
 def plot_bins(groups: Groups, path: Path, score: str) -> bool:
-    """Score over the number of bins, a line per mix, method and what stands before `bins-N`; False without any."""
+    """Score over the number of bins, a line per mix, method and what stands before `bins-N`; False without any.
+
+    A method has one colour; what is called `before` is dashed.
+    """
     lines: dict[tuple[str, str], dict[int, list[float]]] = {}
-    for rows in groups.values():
+    for rows in ordered(groups).values():
         keys, match = rows[0].keys, BINS.fullmatch(rows[0].keys["variant"])
         if match:
             label = " ".join(filter(None, (keys["method"], match[1])))
@@ -67,9 +76,11 @@ def plot_bins(groups: Groups, path: Path, score: str) -> bool:
 
 
 def _curves(axis, lines: dict[str, dict[int, list[float]]]) -> None:
-    for colour, (label, points) in zip(COLOURS * 4, sorted(lines.items()), strict=False):
+    methods = sorted({label.split()[0] for label in lines}, key=lambda method: (method != tables.OURS, method))
+    for label, points in sorted(lines.items()):
+        colour, style = COLOURS[methods.index(label.split()[0]) % len(COLOURS)], "--" if "before" in label else "-"
         bins = sorted(points)
-        axis.plot(bins, [np.mean(points[b]) for b in bins], "-", color=colour, lw=1.8, label=label)
+        axis.plot(bins, [np.mean(points[b]) for b in bins], style, color=colour, lw=1.8, label=label)
         for b in bins:
             axis.plot([b] * len(points[b]), points[b], "o", ms=4, color=colour, mec="white", mew=0.6)
     ticks = sorted({b for points in lines.values() for b in points})

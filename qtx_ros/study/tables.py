@@ -62,9 +62,12 @@ def _tested(first: list[Result], second: list[Result], name: str) -> list[list[s
     found = compare(*zip(*pairs, strict=True))
     interval = f"{found.difference:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
     keys = first[0].keys
-    return [
-        [keys["mix"], keys["variant"], name, str(found.n), interval, f"{found.t_test:.3f}", f"{found.sign_flip:.3f}"]
-    ]
+    chances = [_chance(found.t_test), _chance(found.sign_flip)]
+    return [[keys["mix"], keys["variant"], name, str(found.n), interval, *chances]]
+
+
+def _chance(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def paired(first: Sequence[Result], second: Sequence[Result]) -> list[tuple[float, float]]:

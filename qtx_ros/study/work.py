@@ -15,7 +15,7 @@ from qtx_ros import config as configs
 from qtx_ros.data.dataset import Dataset
 from qtx_ros.study import data
 from qtx_ros.study.plan import Run, Study
-from qtx_ros.study.results import Result, add_result
+from qtx_ros.study.results import FACTS, Result, add_result, read_results
 from qtx_ros.study.source import commit
 
 STUDY, RUNS, DATA, PROGRESS, SCORES = "study.json", "runs", "data", "progress.json", "scores.json"
@@ -35,6 +35,12 @@ def do_run(run: Run, folder: Path, sets: Path, keep: bool = False) -> Result:
     place.mkdir(parents=True, exist_ok=True)
     clock = Clock(place)
     dataset = data.open_data(run, sets)
+    known = twin(run, folder, data.data_digest(dataset))
+    if known is not None:
+        result = _result(run, known.scores, {**known.facts, "same": known.key}, data.data_digest(dataset))
+        add_result(folder, result)
+        shutil.rmtree(place)
+        return result
     if run.peer:
         from qtx_ros.study.peer import train_peer
 
@@ -50,6 +56,17 @@ def do_run(run: Run, folder: Path, sets: Path, keep: bool = False) -> Result:
     if not keep:
         shutil.rmtree(place)
     return result
+
+
+def twin(run: Run, folder: Path, digest: str) -> Result | None:
+    """A finished row that is the same computation: another method's name for the same settings and the same data."""
+    others = {} if run.peer else {other.group: other for other in run.study.runs() if other.group != run.group}
+    wanted = digest, run.seed, commit()
+    for row in read_results(folder):
+        found = row.facts["data_digest"], row.seed, row.facts["commit"]
+        if found == wanted and row.group in others and run.study.run(row.key).computes() == run.computes():
+            return row
+    return None
 
 
 def train(run: Run, dataset: Dataset, place: Path, clock: Clock) -> dict:
@@ -124,10 +141,16 @@ def _result(run: Run, scores: dict[str, float], facts: dict, digest: str) -> Res
         "data_digest": digest,
         "config_digest": run.digest(),
         "commit": commit(),
-        "overrides": json.dumps(run.row.training, sort_keys=True) if run.row.training else "",
+        "overrides": _overrides(run, facts),
     }
     names = ("study", "mix", "method", "variant", "seed")
-    return Result(dict(zip(names, keys, strict=True)), scores, {name: str(value) for name, value in told.items()})
+    return Result(dict(zip(names, keys, strict=True)), scores, {name: str(told[name]) for name in FACTS})
+
+
+def _overrides(run: Run, facts: dict) -> str:
+    """What the row changes, and whose result this is if it was not computed again."""
+    told = {**run.row.training, **({"same as": facts["same"]} if "same" in facts else {})}
+    return json.dumps(told, sort_keys=True) if told else ""
 
 
 class Clock:

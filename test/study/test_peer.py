@@ -47,7 +47,8 @@ def test_episodes_with_holes_are_refused(tmp_path):
 @pytest.mark.skipif(not peers_folder().exists(), reason="qtx study peers makes the environment")
 @pytest.mark.parametrize("method", ["d3rlpy-bc", "d3rlpy-dt"])
 def test_a_peer_trains_and_answers(tmp_path, method):
-    study = Study("toy", "sawyer_state", {"one": {"demo": 1}}, (method,), settings={method: {"steps": 2, "batch_size": 4}})
+    settings = {method: {"steps": 2, "batch_size": 4}}
+    study = Study("toy", "sawyer_state", {"one": {"demo": 1}}, (method,), settings=settings)
     run, spec = study.run(f"one.{method}.1"), Spec.load("sawyer_state")
     dataset = _walk(tmp_path / "set", spec)
     (tmp_path / "run").mkdir()
@@ -70,7 +71,8 @@ def _walk(root, spec: Spec) -> Dataset:
 
     rng = np.random.default_rng(0)
     count = 12
-    state, action = rng.normal(size=(count, len(spec.state_names))), rng.uniform(-0.1, 0.1, (count, len(spec.dimensions)))
+    state = rng.normal(size=(count, len(spec.state_names)))
+    action = rng.uniform(-0.1, 0.1, (count, len(spec.dimensions)))
     columns = Columns(state, action, np.eye(count)[-1], np.arange(count), np.ones(count, bool), np.zeros((count, 2)))
     info = {"instruction": "push", "label": "success", "terminated": True, "truncated": False, "source": "test"}
     root.mkdir()

@@ -1,5 +1,6 @@
 """A whole study in small: data, training in processes, a killed worker, evaluation, rows, report."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -68,12 +69,22 @@ def test_a_killed_worker_costs_nothing_but_time(sets, tmp_path, capsys):
     rows = read_results(tmp_path)
     assert [row.key for row in rows] == ["stitching.bc-demos.101", "stitching.q.101"]
     assert rows[0].facts["data_digest"] != rows[1].facts["data_digest"]  # demonstrations alone
+    _check_twin(sets, tmp_path)
     before = (tmp_path / RESULTS).read_bytes()
     assert main(command) == 0  # nothing is left to do
     assert (tmp_path / RESULTS).read_bytes() == before
     assert main([*command, "--list"]) == 0
     assert "2 of 2 done" in capsys.readouterr().out
     _check_report(tmp_path)
+
+
+def _check_twin(sets: Path, folder: Path) -> None:
+    """Where all successes are demonstrations, learning from the ones is learning from the others."""
+    study = dataclasses.replace(STUDY, methods=(*STUDY.methods, "bc-successes"))
+    rows = {row.key: row.facts["overrides"] for row in read_results(folder)}
+    work.do_run(study.run("stitching.bc-successes.101"), folder, sets)
+    row = next(row for row in read_results(folder) if row.key not in rows)
+    assert json.loads(row.facts["overrides"]) == {"same as": "stitching.bc-demos.101"}
 
 
 def _weights(path: Path) -> bytes:
@@ -86,7 +97,7 @@ def _weights(path: Path) -> bytes:
 def _check_report(folder: Path) -> None:
     assert main(["study", "report", str(folder), "-o", str(folder / "report")]) == 0
     page = (folder / "report/README.md").read_text()
-    assert "| q | 1 |" in page and "| bc-demos | 1 |" in page and "`qtx study run smoke" in page
+    assert "| q | 1 |" in page and "| bc-successes | 1 |" in page and "`qtx study run smoke" in page
     assert (folder / "report/methods.png").read_bytes().startswith(b"\x89PNG")
     assert read_results(folder / "report") == read_results(folder)
     again = folder / "again"
