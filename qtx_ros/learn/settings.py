@@ -20,6 +20,9 @@ _AT_LEAST_ZERO = (
     "target_every", "smooth", "regenerative", "consistency", "margin", "margin_weight", "temperature", "recompute",
 )  # fmt: skip
 
+_TERMS = ("margin_weight", "consistency")
+_UNKNOWN = {"bc": _TERMS, "dt": _TERMS, "iql": ("smooth", *_TERMS)}  # keys that a method has no use for
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -108,6 +111,11 @@ class TrainConfig:
                 raise QtxError(f"training: model.{key} is {has} with {method}, expected {right}: {owner} needs it")
         if method not in ("q", "cql") and (model.beam > 1 or model.order == "predicted"):
             raise QtxError(f"training: model.beam and model.order predicted need values, method {method} has none")
+        for key in _UNKNOWN.get(method, ()):
+            if getattr(self, key):
+                raise QtxError(f"training: {key} is {getattr(self, key)}, expected 0: {method} has no use for it")
+        if self.tighten and (self.n_step == 1 or method not in ("q", "cql")):
+            raise QtxError(f"training: tighten needs method q or cql and n_step above 1, not {method}, {self.n_step}")
         if (self.loss == "hl_gauss") != (model.atoms > 0):
             raise QtxError(f"training: loss is {self.loss} and model.atoms {model.atoms}: only hl_gauss needs some")
         if self.loss == "hl_gauss" and method not in ("q", "cql"):

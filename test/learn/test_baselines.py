@@ -145,6 +145,8 @@ def test_a_network_without_the_parts_of_its_method_is_refused():
         small_config(method="dt", model=replace(SMALL, returns=True, critics=2))
     with pytest.raises(QtxError, match="loss is hl_gauss and model.atoms 0"):
         small_config(loss="hl_gauss")
+    with pytest.raises(QtxError, match="consistency is 0.5, expected 0: bc has no use for it"):
+        small_config(method="bc", consistency=0.5)
     with pytest.raises(QtxError, match="episodes is 'good', expected one of all, success, demonstrations"):
         small_config(episodes="good")
 
