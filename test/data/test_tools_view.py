@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from small_run import small_spec, write_small_set
 from small_set import SPEC, add_episode, small_set
 
 from qtx_ros.cli import main
@@ -37,6 +38,14 @@ def test_a_tile_shows_the_frames_and_marks_what_is_missing(root):
     assert (lost == draw.BACK).all(2).mean() > 0.5
     colours = [tuple(draw.state_bar(episode, step, 1)[0, 0].tolist()) for step in (0, 4, 7)]
     assert colours == [draw.BAR, draw.BAD, draw.HUMAN]
+
+
+def test_a_robot_without_cameras_is_shown_too(tmp_path):
+    spec = small_spec(cameras=0)
+    write_small_set(tmp_path / "set", spec, episodes=2)
+    for arguments in (("episode0", "--out", "one.png"), ("--out", "all.png"), ("episode0", "--out", "one.mp4")):
+        assert view(tmp_path / "set", *arguments[:-1], tmp_path / arguments[-1]) == 0
+    assert draw.cameras(Episode(tmp_path / "set" / "episode0", spec), 0, 16).shape == (16, 16, 3)
 
 
 def test_a_sheet_of_a_set_has_a_row_for_each_episode(root, tmp_path, capsys):

@@ -125,7 +125,7 @@ class _Exporter:
 
     def run(self) -> dict[str, int]:
         try:
-            with ThreadPoolExecutor(len(self._spec.cameras)) as pool:
+            with ThreadPoolExecutor(max(1, len(self._spec.cameras))) as pool:
                 for piece in tqdm(self._pieces, unit="episode", desc="export", disable=None):
                     self._add(piece, pool)
         finally:

@@ -16,7 +16,8 @@ BARS = 34  # [px] height of the action bars
 
 
 def cameras(episode: Episode, step: int, height: int) -> np.ndarray:
-    """All cameras of a step side by side, scaled to a height [px]; a crossed grey field for an invalid step."""
+    """All cameras of a step side by side, scaled to a height [px]; a crossed grey field for an invalid step, an empty
+    square for a robot without cameras."""
     frames = []
     for camera in episode.spec.cameras:
         width = max(2, round(camera.width * height / camera.height))
@@ -26,7 +27,7 @@ def cameras(episode: Episode, step: int, height: int) -> np.ndarray:
             frames.append(cv2.resize(frame, (width, height), interpolation=nearer))
         else:
             frames.append(_crossed(width, height))
-    return np.concatenate(frames, 1)
+    return np.concatenate(frames or [np.full((height, height, 3), BACK, np.uint8)], 1)
 
 
 def _crossed(width: int, height: int) -> np.ndarray:
@@ -126,4 +127,4 @@ def spread(count: int, wanted: int) -> np.ndarray:
 
 def tile_width(spec: Spec, height: int) -> int:
     """Width [px] of the cameras of a step side by side."""
-    return sum(max(2, round(c.width * height / c.height)) for c in spec.cameras)
+    return sum(max(2, round(c.width * height / c.height)) for c in spec.cameras) or height
