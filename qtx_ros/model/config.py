@@ -79,6 +79,8 @@ class ModelConfig:
             raise QtxError("model: hyper_streams is 1, expected 0 or at least 2")
         if self.text not in TEXTS:
             raise QtxError(f"model: text is {self.text!r}, expected one of {', '.join(TEXTS)}")
+        if self.text_size and self.text_encoder == "hashed":
+            raise QtxError(f"model: text_size is {self.text_size}, expected 0 without a frozen text_encoder")
         if self.text == "none" and (self.guidance != 1 or self.text_encoder != "hashed"):
             raise QtxError("model: guidance and text_encoder mean nothing with text none, expected film or cross")
         if self.width % self.heads:

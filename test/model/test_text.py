@@ -91,6 +91,7 @@ def test_gradients_reach_every_parameter_of_the_text(text):
     [
         ({"text": "bert"}, "text is 'bert', expected one of film, cross, none"),
         ({"text": "none", "guidance": 2.0}, "guidance and text_encoder mean nothing with text none"),
+        ({"text_size": 8}, "text_size is 8, expected 0 without a frozen text_encoder"),
         ({"text_encoder": "folder"}, "text_encoder 'folder' needs text_size"),
     ],
 )
