@@ -69,7 +69,8 @@ class Windows:
     `failures` says whether a failed episode ends by itself ("terminal") or was merely cut ("truncated"). `drop_idle`
     leaves out transitions whose action moves nothing. `cache` decodes every frame once into memory. Up to `chunk`
     transitions that follow each other are drawn together and share their frames. `read` makes an array of an
-    instruction, the batch's `tokens`. `memory`: steps before s whose states and bins a batch holds, too.
+    instruction, the batch's `tokens`. `memory`: steps before s whose states and bins a batch holds, too. `near`: of
+    several `steps` a batch also says what the first one brought and what was seen after it.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Windows:
         chunk: int = 1,
         read: Callable[[str], np.ndarray] = text_tokens,
         memory: int = 0,
+        near: bool = False,
     ) -> None:
         if failures not in FAILURES:
             raise QtxError(f"failures is {failures!r}, expected one of {', '.join(FAILURES)}")
@@ -92,7 +94,7 @@ class Windows:
         if chunk < 1:
             raise QtxError(f"chunk is {chunk}, expected at least 1 transition")
         self.dataset, self.spec, self.chunk, self._read = dataset, dataset.spec, chunk, read
-        self.memory = memory
+        self.memory, self.near = memory, near
         self.history, self.steps, self.discount = history or dataset.spec.history, steps, discount
         self._frames = Frames(self.spec, dataset.episodes)
         self._collect(failures)
@@ -151,18 +153,19 @@ class Windows:
         """The unique frames of a batch and where its windows find them.
 
         Returns int64 rows [U], counted through all episodes, owner [U], the first transition of the chunk that each
-        belongs to, and the indices into these U of the windows of s and of s′, here and after [B, T].
+        belongs to, and the indices into these U of the windows of s, of s′ and, with `near`, of one step after s:
+        here, after and near [B, T].
         """
         heads = self._heads(transitions) if heads is None else heads
         start = self.starts[transitions]
         first, stop = self._segment_start[start], self._segment_stop[start]
-        ends = np.stack([start, np.minimum(start + self.steps, stop - 1)])  # [2, B], the last frames of s and of s′
-        windows = first[:, None] + history_indices(ends - first, self.history)  # [2, B, T]
+        steps = np.array([0, self.steps, 1][: 2 + self.near])
+        ends = np.minimum(start + steps[:, None], stop - 1)  # [2 or 3, B], the last frame of each window
+        windows = first[:, None] + history_indices(ends - first, self.history)  # [2 or 3, B, T]
         count = len(self.valid)
         keys = heads[:, None] * count + windows
         unique, index = np.unique(keys, return_inverse=True)
-        here, after = index.reshape(keys.shape)
-        return unique % count, unique // count, here, after
+        return unique % count, unique // count, *index.reshape(keys.shape)
 
     def _heads(self, transitions: np.ndarray) -> np.ndarray:
         """The place of each transition's first neighbour of its chunk in the batch, int64 [B]."""
@@ -182,7 +185,7 @@ class Windows:
         draw, transitions = self._heads(transitions)[first:end], transitions[first:end]
         start = self.starts[transitions]
         stop = self._segment_stop[start]
-        rows, owner, here, after = self.places(transitions, np.maximum(draw - first, 0))
+        rows, owner, here, after, *near = self.places(transitions, np.maximum(draw - first, 0))
         powers = self.discount ** np.arange(self.steps)
         ahead = start[:, None] + np.arange(self.steps)  # [B, n]
         rewards = np.where(ahead < stop[:, None], self.reward[np.minimum(ahead, stop[:, None] - 1)], 0)
@@ -202,7 +205,14 @@ class Windows:
             "returns": self.returns[start].astype(np.float32),
             "tokens": self._tokens[episode],
             "success": self._success[episode],
-        } | (self._past(start) if self.memory else {})
+            **(self._past(start) if self.memory else {}),
+            **(self._first_step(start, *near) if near else {}),
+        }
+
+    def _first_step(self, start: np.ndarray, near: np.ndarray) -> dict[str, np.ndarray]:
+        """Of the transitions of one step from `start`, what a batch says of those of several."""
+        ends = (start + 1 >= self._segment_stop[start]).astype(np.float32)
+        return {"near": near, "near_reward": self.reward[start].astype(np.float32), "near_terminal": ends}
 
     def _past(self, start: np.ndarray) -> dict[str, np.ndarray]:
         """The M steps before s and the n after them: bins int64 [B, M + n, D], −1 for none, and state [B, M + n, S]."""

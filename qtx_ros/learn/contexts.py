@@ -13,6 +13,8 @@ from torch.utils.checkpoint import checkpoint
 from qtx_ros.model.policy import QTransformer
 
 Batch = dict[str, Tensor]  # as docs/architecture.md says
+WINDOWS = ("here", "after", "near")  # of a batch
+SHARED = 0.8  # of the windows are different at most, else looking for those that are equal costs more than it saves
 
 
 def online(model: QTransformer, batch: Batch) -> Tensor:
@@ -31,19 +33,28 @@ def _of(model: QTransformer, batch: Batch, windows: str) -> Tensor:
 
 
 @torch.no_grad()
-def target(network: QTransformer, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Contexts [B, N, W] of s and of s′, without gradients."""
-    tokens = encode(network, batch)
-    here, after = (ring(network, batch, tokens[batch[name]], name) for name in ("here", "after"))
-    return network.context(here), network.context(after)
+def target(network: QTransformer, batch: Batch) -> tuple[Tensor, ...]:
+    """Contexts [B, N, W] of s, of s′ and, if the batch tells it, of one step after s, without gradients.
+
+    In a chunk s′ of one transition is s of another.
+    """
+    tokens, names = encode(network, batch), [name for name in WINDOWS if name in batch]
+    rings = [ring(network, batch, tokens[batch[name]], name) for name in names]
+    last, places = torch.cat([batch[name][:, -1] for name in names]).unique(return_inverse=True)  # its last frame
+    if len(last) > SHARED * len(places) or network.config.memory:  # tells a window apart, but not what was before it
+        return tuple(network.context(one) for one in rings)
+    any_of = torch.empty_like(last).scatter_(0, places, torch.arange(len(places), device=last.device))
+    return network.context(torch.cat(rings)[any_of])[places].split(len(batch["here"]))
 
 
 def ring(network: QTransformer, batch: Batch, frames: Tensor, windows: str) -> Tensor:
-    """The ring of the frames [B, T, K, W] of `windows`, here or after, with the steps that the network remembers."""
+    """The ring of the frames [B, T, K, W] of `windows`, one of `WINDOWS`, with the steps that the network remembers."""
     steps = network.config.memory
     if not steps:
         return frames
-    part = slice(0, steps) if windows == "here" else slice(-steps, None)
+    total = batch["past_bins"].shape[1]
+    first = {"here": 0, "near": 1}.get(windows, total - steps)
+    part = slice(first, first + steps)
     return network.with_past(frames, batch["past_state"][:, part], batch["past_bins"][:, part])
 
 

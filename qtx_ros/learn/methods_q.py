@@ -45,10 +45,14 @@ class Backup:
 @torch.no_grad()
 def backups(target: QTransformer, batch: Batch, config: TrainConfig) -> Backup:
     """Targets and the bins they assume; each frame that s and s′ share is encoded once."""
-    here, after = contexts.target(target, batch)
+    here, after, *near = contexts.target(target, batch)
     q_same = target.q_values(here, batch["bins"])  # [B, D, M]
     next_value, next_bin = target.first_q_values(after).max(-1)  # [B]
     targets = rules.bellman_targets(q_same, next_value, batch["reward"], batch["discount"], batch["terminal"])
+    for context in near:
+        value = target.first_q_values(context).amax(-1)
+        one = batch["near_reward"] + config.gamma * (1 - batch["near_terminal"]) * value
+        targets = rules.tightened(targets, one)
     if config.completion:
         targets = rules.completion_bound(targets)
     if config.monte_carlo:

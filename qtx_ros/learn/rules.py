@@ -30,6 +30,16 @@ def lower_bound(targets: Tensor, returns: Tensor) -> Tensor:
     return torch.maximum(targets, returns[:, None])
 
 
+def tightened(targets: Tensor, one_step: Tensor) -> Tensor:
+    """Targets [B, D] of n steps, the last dimension's at least that of one step, [B]: r + γ · (1 − terminal) · V(s′).
+
+    n steps carry values quickly but blame an action for what the data did after it; one step does not. Both are no
+    more than the best there is, so the larger one is closer to it ("optimality tightening", He et al. 2017, arXiv
+    1611.01606).
+    """
+    return torch.cat([targets[:, :-1], torch.maximum(targets[:, -1], one_step)[:, None]], 1)
+
+
 def completion_bound(targets: Tensor) -> Tensor:
     """Targets [B, D], at least that of the last dimension.
 

@@ -53,7 +53,7 @@ class Trainer:
         start = self.model.named_parameters() if config.regenerative else ()
         self.initial = {name: parameter.detach().clone() for name, parameter in start}
         groups = _decay_groups(self.model, config.weight_decay)
-        self.optimiser = torch.optim.AdamW(groups, config.learning_rate, betas=(0.9, config.beta2))
+        self.optimiser = torch.optim.AdamW(groups, config.learning_rate, betas=(0.9, config.beta2), fused=True)
 
     def set_statistics(self, windows: Windows) -> None:
         """Take the normalisation of the state from the data; before the first step."""
@@ -122,8 +122,7 @@ class Trainer:
         """Move the target network towards the online one: an exponential moving average, or a copy now and then."""
         every = self.config.target_every
         rate = float((self.step + 1) % every == 0) if every else self.config.target_rate
-        for target, online in zip(self.target.parameters(), self.model.parameters(), strict=True):
-            target.lerp_(online, rate)
+        torch._foreach_lerp_(list(self.target.parameters()), list(self.model.parameters()), rate)
         for target, online in zip(self.target.buffers(), self.model.buffers(), strict=True):
             target.copy_(online)  # the statistics of batch norms
 
@@ -200,7 +199,8 @@ def open_windows(dataset: Dataset, config: TrainConfig) -> Windows:
     cache = frame * sum(len(episode) for episode in dataset.episodes) <= config.cache_mb * 1e6
     failures = "terminal" if config.truncation_is_failure else "truncated"
     options = {"discount": config.gamma, "failures": failures, "cache": cache, "chunk": config.chunk}
-    return Windows(dataset, steps=config.n_step, read=text_reader(config.model), memory=config.model.memory, **options)
+    options |= {"memory": config.model.memory, "near": config.tighten}
+    return Windows(dataset, steps=config.n_step, read=text_reader(config.model), **options)
 
 
 def check_bins(bins: np.ndarray, counts: tuple[int, ...]) -> None:

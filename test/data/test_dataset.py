@@ -250,3 +250,14 @@ def test_frames_survive_storing(tmp_path, codec):
 
 def test_returns_to_go_by_hand():
     assert returns_to_go(np.array([0, 1, 0, 1.0]), 0.5).tolist() == [0.625, 1.25, 0.5, 1.0]
+
+
+def test_a_batch_of_several_steps_may_say_what_the_first_of_them_brought(tmp_path):
+    episode(tmp_path, "e", 6)
+    windows, single = Windows(Dataset.open(tmp_path), steps=3, near=True), Windows(Dataset.open(tmp_path))
+    everything = np.arange(len(windows))
+    batch, one = windows.batch(everything), single.batch(everything)
+    assert len(everything) == 6 and batch["near_reward"].tolist() == [0, 0, 0, 0, 0, 1]
+    assert batch["near_terminal"].tolist() == one["terminal"].tolist() == [0, 0, 0, 0, 0, 1]
+    assert grey(batch, "near").tolist() == grey(one, "after").tolist()
+    assert "near" not in single.batch([0])

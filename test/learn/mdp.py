@@ -140,7 +140,7 @@ class MemoryEpisode:
         return len(self.columns.tick)
 
 
-def windows(mdp: Mdp, gamma: float, n_step: int, depth: int, starts: int) -> Windows:
+def windows(mdp: Mdp, gamma: float, n_step: int, depth: int, starts: int, near: bool = False) -> Windows:
     """All trails of `depth` steps from the first `starts` states, each as often as its probability asks for."""
     spec, episodes = spec_of(mdp.bins), []
     for state in range(starts):
@@ -148,4 +148,4 @@ def windows(mdp: Mdp, gamma: float, n_step: int, depth: int, starts: int) -> Win
         rarest = min(p for p, *_ in found)
         for p, *trail in found:
             episodes += [MemoryEpisode(spec, mdp.actions, *trail)] * round(p / rarest)
-    return Windows(Dataset(spec, episodes), steps=n_step, discount=gamma)
+    return Windows(Dataset(spec, episodes), steps=n_step, discount=gamma, near=near)

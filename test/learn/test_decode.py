@@ -22,27 +22,44 @@ def reward(state: int) -> torch.Tensor:
     return sum(hits) / 3
 
 
-@pytest.mark.parametrize("critics", [1, 2])
-def test_decoding_equals_exhaustive_argmax_of_the_trained_q(critics):
+def natural(model: QTransformer, bins: torch.Tensor) -> torch.Tensor:
+    """Tokens of bins, in the natural order of the dimensions."""
+    return bins + 5 * torch.arange(3) if model.config.order == "random" else model.to_tokens(bins)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"critics": 2},
+        {"tie_bins": True, "decoder": "concat"},
+        {"code": "coarse", "code_base": 3},
+        {"order": "random"},
+    ],
+    ids=["one", "twins", "tied, concat", "coarse", "random order"],
+)
+def test_decoding_equals_exhaustive_argmax_of_the_trained_q(changes):
     """A bandit with two states, and every combination of bins tried in each."""
     torch.manual_seed(0)
     rewards = torch.stack([reward(0), reward(1)])
     bins = COMBINATIONS.repeat(2, 1)  # [250, 3]
-    model = QTransformer(small_spec((5, 5, 5), history=1), replace(SMALL, width=32, critics=critics))
+    model = QTransformer(small_spec((5, 5, 5), history=1), replace(SMALL, width=32, **changes))
     ring = torch.randn(2, *model.ring_shape)  # one for each state
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
     for _ in range(300):
-        context = model.context(ring).repeat_interleave(125, 0)
-        q = model.q_values(context, bins)  # [250, 3, 5], of twins the smaller one
+        context, tokens = model.context(ring).repeat_interleave(125, 0), model.to_tokens(bins)
+        q = model.q_values(context, tokens)  # [250, 3, 5], of twins the smaller one
         ends = torch.ones(250)
         targets = rules.bellman_targets(q.detach(), torch.zeros(250), rewards.flatten(), ends, ends)
         optimiser.zero_grad()
-        sum(rules.temporal_difference_loss(q, bins, targets) for q in model.critic_q_values(context, bins)).backward()
+        critics = model.critic_q_values(context, tokens)
+        sum(rules.temporal_difference_loss(q, tokens, targets) for q in critics).backward()
         optimiser.step()
     with torch.no_grad():
         context = model.eval().context(ring)
         greedy, _, _ = model.decode(context)
-        q = rules.taken(model.q_values(context.repeat_interleave(125, 0), bins), bins)  # [250, 3]
+        tokens = natural(model, bins)
+        q = rules.taken(model.q_values(context.repeat_interleave(125, 0), tokens), tokens)  # [250, 3]
     best = q[:, -1].reshape(2, 125).argmax(1)  # over Q of whole combinations
     assert torch.equal(greedy, COMBINATIONS[best])
     assert torch.equal(greedy, COMBINATIONS[rewards.argmax(1)])

@@ -20,7 +20,7 @@ EPISODIC = [((4,), 3), ((2, 2), 3), ((2, 3), 2), ((2, 2, 2), 2), ((2, 2, 2, 2), 
 
 def learned(mdp: Mdp, settings: TrainConfig, depth: int, starts: int) -> list[np.ndarray]:
     """Q [S, prefixes, bins] of each dimension after training on all that can happen."""
-    batch = whole_batch(windows(mdp, settings.gamma, settings.n_step, depth, starts))
+    batch = whole_batch(windows(mdp, settings.gamma, settings.n_step, depth, starts, settings.tighten))
     table, target = (
         Table(len(mdp.rewards), mdp.bins, settings.model.critics, settings.model.atoms, settings.value_high)
         for _ in range(2)

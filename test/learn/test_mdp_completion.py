@@ -1,4 +1,4 @@
-"""The completion bound: no other values than dynamic programming's, and all dimensions learn at once."""
+"""Bounds that let values travel faster: no other values than dynamic programming's where nothing is left to chance."""
 
 from __future__ import annotations
 
@@ -32,3 +32,17 @@ def test_a_reward_reaches_every_dimension_in_one_update():
     assert rules.completion_bound(targets).tolist() == [[pytest.approx(1.2)] * 3]
     assert rules.completion_bound(torch.tensor([[0.9, 0.2, 0.5]])).flatten().tolist() == pytest.approx([0.9, 0.5, 0.5])
 
+
+
+@pytest.mark.parametrize("bins", [(4,), (2, 2)], ids=str)
+def test_tightened_n_steps_end_at_the_values_of_one_step(bins):
+    mdp, settings = certain(random_mdp(2, bins, states=2, ending=0.0)), replace(PLAIN, gamma=0.8, n_step=3)
+    best = best_completions(mdp, optimal(mdp, 0.8))
+    assert_close(learned(mdp, replace(settings, tighten=True, completion=True), depth=3, starts=2), best, 2)
+    behaviour = learned(mdp, settings, depth=3, starts=2)
+    assert max(abs(a - b).max() for a, b in zip(behaviour, best, strict=True)) > 0.05  # n steps alone blame the data
+
+
+def test_a_target_of_n_steps_is_at_least_that_of_one():
+    targets = rules.tightened(torch.tensor([[0.9, 0.2], [0.1, 0.7]]), torch.tensor([0.5, 0.3]))
+    assert targets.flatten().tolist() == pytest.approx([0.9, 0.5, 0.1, 0.7])

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_run import small_config, small_spec
+from small_run import SMALL, small_config, small_spec
 from test_variants import trained_run
 
 from qtx_ros.deploy.policy import Policy
@@ -20,12 +20,13 @@ def test_every_method_trains_without_frames(tmp_path, method):
     assert (run / "checkpoint.safetensors").exists()
 
 
-def test_a_bundle_without_frames_decides_as_the_network(tmp_path):
-    settings = small_config(steps=30, learning_rate=3e-3, text_drop=0.2)
-    spec = replace(small_spec(cameras=0, history=3), tick="timer")
+def test_a_bundle_without_frames_and_text_decides_as_the_network(tmp_path):
+    settings = small_config(steps=30, learning_rate=3e-3, model=replace(SMALL, text="none", memory=4))
+    spec = replace(small_spec((4, 3), cameras=0, history=3), tick="timer")
     run = trained_run(tmp_path, spec, settings)
-    manifest = export.export(run, tmp_path / "bundle", guidance=2.0, weights=True)
-    assert manifest.training["parity"]["different"] == 0 and manifest.ring == (3, 2, 16) and manifest.picture == 0
+    manifest = export.export(run, tmp_path / "bundle", weights=True)
+    assert manifest.training["parity"]["different"] == 0 and manifest.picture == 0
+    assert manifest.ring == (3, 1 + 2, 16)  # the state's token, and room for 4 + 1 steps
     assert "sees no cameras and 2 state values" in (tmp_path / "bundle" / "README.md").read_text()
     ours, theirs = Policy.load(tmp_path / "bundle", "torch-cpu"), Policy.load(tmp_path / "bundle", "cpu")
     rng = np.random.default_rng(0)
