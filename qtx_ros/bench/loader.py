@@ -61,7 +61,7 @@ def main(args: argparse.Namespace) -> int:
 def run(folder: Path, spec: Spec, args: argparse.Namespace) -> list[dict]:
     """The limit is the bare decoder on the frames of the same batches; the cases take turns with it, round by round."""
     for codec in ("jpeg", "raw"):
-        _write(folder / codec, spec, args.steps, codec)
+        write_set(folder / codec, spec, args.steps, codec)
     stored, raw = (Windows(Dataset.open(folder / codec), history=args.history) for codec in ("jpeg", "raw"))
     cached = Windows(Dataset.open(folder / "jpeg"), history=args.history, cache=True)
     cases: dict[str, tuple[Callable[[int], Timing], str]] = {
@@ -153,7 +153,7 @@ def _blobs(folder: Path, camera: str) -> list[np.ndarray]:
     return [blob[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
 
 
-def _write(root: Path, spec: Spec, steps: int, codec: str) -> None:
+def write_set(root: Path, spec: Spec, steps: int, codec: str) -> None:
     """A training set of episodes of 100 steps."""
     size, random = spec.cameras[0].height, np.random.default_rng(0)
     for first in range(0, steps, 100):

@@ -115,10 +115,10 @@ def run(python: str | None, rounds: int, threads: int) -> int:
     return 0
 
 
-def open_peer(python: str | None, threads: int) -> Server:
-    """The peer's process, its model built; one sentence with the remedy if that Python lacks something."""
+def open_peer(python: str | None, threads: int, sizes: dict | None = None) -> Server:
+    """The peer's process, its model built, the README's but for `sizes`; QtxError if that Python lacks something."""
     python = python or sys.executable
-    peer = Server([python, "-I", str(PEER), str(threads)])
+    peer = Server([python, "-I", str(PEER), str(threads), json.dumps(sizes or {})])
     if "missing" in peer.hello:
         peer.close()
         raise QtxError(f"{python} has no {peer.hello['missing']}: {remedy(python)}")
@@ -141,15 +141,26 @@ def same_maxvit(peer: Server, folder: Path, size: Size | None = None) -> tuple[P
 
     QtxError if they are further than rounding explains: then it is not the same architecture.
     """
+    from qtx_ros.deploy.bundle import Manifest, write_bundle_manifest
+    from qtx_ros.learn import export
+
+    size = size or Size()
+    model, difference = with_their_weights(peer, folder, size)
+    bundle = folder / "bundle"
+    bundle.mkdir()
+    export.write_graphs(model, size.spec, bundle)
+    write_bundle_manifest(bundle, Manifest("same_maxvit", size.spec, model.ring_shape, model.feature_size))
+    return bundle, difference
+
+
+def with_their_weights(peer: Server, folder: Path, size: Size):
+    """Our network of a size with the peer's image encoder and token learner, and how far its tokens are from theirs."""
     import torch
 
     from qtx_ros import config
     from qtx_ros.bench.q_transformer_weights import load_weights
-    from qtx_ros.deploy.bundle import Manifest, write_bundle_manifest
-    from qtx_ros.learn import export
     from qtx_ros.model.policy import ModelConfig, QTransformer
 
-    size = size or Size()
     peer.ask("save", folder / "peer.npz")
     torch.manual_seed(0)
     model = QTransformer(size.spec, config.build(ModelConfig, size.model, "peer size")).eval()
@@ -157,11 +168,7 @@ def same_maxvit(peer: Server, folder: Path, size: Size | None = None) -> tuple[P
         difference = load_weights(model.encoder, saved)
     if difference > CLOSE:
         raise QtxError(f"the same weights give tokens that differ by {difference:.1e}, expected at most {CLOSE:g}")
-    bundle = folder / "bundle"
-    bundle.mkdir()
-    export.write_graphs(model, size.spec, bundle)
-    write_bundle_manifest(bundle, Manifest("same_maxvit", size.spec, model.ring_shape, model.feature_size))
-    return bundle, difference
+    return model, difference
 
 
 def take_turns(servers: dict[str, Server], rounds: int) -> dict[str, dict]:

@@ -1,99 +1,81 @@
-"""`qtx bench train`: training samples a second and peak memory against batch size, on random batches."""
+"""`qtx bench train`: training samples a second and peak memory, and where the time goes.
+
+`--table` goes over batch and model sizes; `--against q-transformer` compares with the learner of that package.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import resource
-import sys
-import time
 from dataclasses import replace
 
-import numpy as np
-
-from qtx_ros.preprocess import TEXT_LENGTH, text_tokens
+from qtx_ros.bench.train_measure import Job, measure
 from qtx_ros.spec import Spec
 
-WARM_UP = 2  # steps that do not count
+MODELS = {  # of the table, changes of the configuration's `model`
+    "as configured": {},
+    "twice as wide": {"channels": (32, 64, 128), "width": 256},
+    "four times": {"channels": (64, 128, 256), "width": 512, "heads": 8},
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--robot", default="sawyer_sim", help="robot YAML or name (default: %(default)s)")
     parser.add_argument("--config", default="sawyer_sim", help="training YAML or name (default: %(default)s)")
     parser.add_argument("--batch", type=int, nargs="+", default=[16, 64, 256], help="batch sizes (default: 16 64 256)")
+    parser.add_argument("--chunk", type=int, nargs="+", help="drawn together (default: the configuration's)")
     parser.add_argument("--steps", type=int, default=10, help="gradient steps that count (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or auto (default: %(default)s)")
+    parser.add_argument("--precision", help="float32 or bfloat16 (default: the configuration's)")
+    parser.add_argument("--compile", action="store_true", help="the frame encoder by torch.compile")
+    parser.add_argument("--table", action="store_true", help="over model sizes, too")
+    parser.add_argument("--against", choices=["q-transformer"], help="beside the learner of a package")
+    parser.add_argument("--peer-python", metavar="PATH", help="Python that has that package (default: this one)")
+    parser.add_argument("--full", action="store_true", help="its README model: 18 GiB, minutes a step")
 
 
 def main(args: argparse.Namespace) -> int:
+    if args.against:
+        from qtx_ros.bench import train_against
+
+        return train_against.run(args.peer_python, args.full, args.threads)
     print(f"training {args.robot} with {args.config}, {args.threads} thread(s), {args.device}, {args.steps} steps each")
     print(
-        f"{'batch':>6s} {'samples/s':>10s} {'ms/step':>9s} {'CPU ms/step':>12s} {'peak MB':>8s} {'of it steps MB':>15s}"
+        f"{'model':>14s} {'batch':>6s} {'chunk':>6s} {'frames':>7s} {'samples/s':>10s} {'samples/CPU s':>14s} "
+        f"{'CPU ms/step':>12s} {'peak MB':>8s} {'of it steps MB':>15s}"
     )
     rows = []
-    for size in args.batch:
-        row = _in_own_process(size, args)
+    for name, job in _jobs(args):
+        row = {"model": name, **measure(job)}
         rows.append(row)
-        print(f"{size:6d} {row['samples_per_s']:10.0f} {row['ms']:9.1f} {row['cpu_ms']:12.1f} {row['peak_mb']:8.0f} "
-              f"{row['steps_mb']:15.0f}", flush=True)  # fmt: skip
+        print(f"{name:>14s} {row['batch']:6d} {row['chunk']:6d} {row['frames']:7d} {row['samples_per_s']:10.0f} "
+              f"{row['samples_per_cpu_s']:14.0f} {row['cpu_ms']:12.1f} {row['peak_mb']:8.0f} {row['steps_mb']:15.0f}",
+              flush=True)  # fmt: skip
+    print_parts([(f"{row['model']}, {row['batch']} in {row['chunk']}", row["parts"]) for row in rows])
     print(json.dumps({"benchmark": "train", "threads": args.threads, "device": args.device, "batches": rows}))
     return 0
 
 
-def measure(size: int, args: argparse.Namespace) -> dict:
-    """Time and memory of `args.steps` gradient steps on batches of `size`; the peak is of the whole process."""
-    import torch
-
+def _jobs(args: argparse.Namespace) -> list[tuple[str, Job]]:
     from qtx_ros.learn.train import read_config
-    from qtx_ros.learn.trainer import Trainer
 
-    config = replace(read_config(args.config), batch_size=size, threads=args.threads, device=args.device)
-    spec = Spec.load(args.robot)
-    trainer = Trainer(spec, config, seed=0)
-    before = _peak_mb()
-    batch = random_batch(spec, size, config.n_step)
-    for step in range(WARM_UP + args.steps):
-        if step == WARM_UP:
-            wall, cpu = time.perf_counter(), time.process_time()
-        float(trainer.update(batch)["loss"])
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    peak = torch.cuda.max_memory_allocated() / 1e6 if trainer.device.type == "cuda" else _peak_mb()
-    return {
-        "batch": size,
-        "samples_per_s": round(size * args.steps / wall, 1),
-        "ms": round(1e3 * wall / args.steps, 2),
-        "cpu_ms": round(1e3 * cpu / args.steps, 2),
-        "peak_mb": round(peak, 1),
-        "steps_mb": round(peak - before if trainer.device.type == "cpu" else peak, 1),
-    }
+    spec, config = Spec.load(args.robot), read_config(args.config)
+    given = {"threads": args.threads, "device": args.device, "compile": args.compile}
+    config = replace(config, **given, precision=args.precision or config.precision)
+    models = MODELS if args.table else dict(list(MODELS.items())[:1])
+    jobs = []
+    for name, changes in models.items():
+        for chunk in args.chunk or [config.chunk]:
+            for size in args.batch:
+                changed = replace(config, batch_size=size, chunk=chunk, model=replace(config.model, **changes))
+                jobs.append((name, Job(spec, changed, args.steps, parts=args.device == "cpu")))
+    return jobs
 
 
-def random_batch(spec: Spec, size: int, steps: int) -> dict[str, np.ndarray]:
-    """A batch as `Windows.batch` gives it, of noise."""
-    rng = np.random.default_rng(0)
-    ticks, camera = spec.history + steps, spec.cameras[0]
-    numbers = {name: rng.random(size, np.float32) for name in ("reward", "discount", "returns")}
-    tokens = np.broadcast_to(text_tokens("open the drawer"), (size, TEXT_LENGTH)).copy()
-    return {
-        "frames": rng.integers(0, 256, (size, ticks, len(spec.cameras), camera.height, camera.width, 3), np.uint8),
-        "state": rng.normal(size=(size, ticks, len(spec.state_names))).astype(np.float32),
-        "bins": np.stack([rng.integers(0, d.bins, size) for d in spec.dimensions], 1),
-        "terminal": np.zeros(size, np.float32),
-        "tokens": tokens,
-        "success": np.ones(size, bool),
-        **numbers,
-    }
-
-
-def _in_own_process(size: int, args: argparse.Namespace) -> dict:
-    """A fresh process for each batch size, so that peaks do not add up."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(measure, (size, args))
-
-
-def _peak_mb() -> float:
-    """Largest resident memory of this process so far [MB]."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+def print_parts(rows: list[tuple[str, dict[str, float]]]) -> None:
+    """A table of CPU ms: where the time of a step goes."""
+    names = list(rows[0][1])
+    print(f"\n{'CPU ms':>32s}" + "".join(f"{name:>15s}" for name in names))
+    for name, parts in rows:
+        print(f"{name:>32s}" + "".join(f"{parts[part]:15.1f}" for part in names), flush=True)
