@@ -16,12 +16,21 @@ def shift(frames: Tensor, draw: Tensor, count: int, pixels: int, generator: torc
     if pixels == 0:
         return frames
     height, width = frames.shape[2:4]
-    offset = torch.randint(-pixels, pixels + 1, (count, 2), generator=generator).to(frames.device)[draw]  # [U, 2]
-    rows = (torch.arange(height, device=frames.device) + offset[:, :1]).clamp(0, height - 1)  # [U, H]
-    columns = (torch.arange(width, device=frames.device) + offset[:, 1:]).clamp(0, width - 1)  # [U, W]
-    index = (rows[:, :, None] * width + columns[:, None, :]).reshape(len(frames), 1, -1, 1)  # [U, 1, H · W, 1]
-    flat = frames.flatten(2, 3)  # [U, C, H · W, 3]
-    return flat.gather(2, index.expand(-1, flat.shape[1], -1, flat.shape[3])).reshape(frames.shape)
+    offset = torch.randint(-pixels, pixels + 1, (count, 2), generator=generator) + pixels
+    draws, runs = draw.unique_consecutive(return_counts=True)  # a chunk's frames stand together: one copy for all
+    padded, moved, first = _padded(_padded(frames, 2, pixels), 3, pixels), torch.empty_like(frames), 0
+    for (row, column), size in zip(offset[draws.cpu()].tolist(), runs.tolist(), strict=True):
+        part = slice(first, first + size)
+        moved[part] = padded[part, :, row : row + height, column : column + width]
+        first += size
+    return moved
+
+
+def _padded(x: Tensor, axis: int, count: int) -> Tensor:
+    """The first and the last entry of an axis repeated `count` times more."""
+    sizes = [count if i == axis else -1 for i in range(x.ndim)]
+    ends = (x.narrow(axis, place, 1).expand(sizes) for place in (0, x.shape[axis] - 1))
+    return torch.cat([next(ends), x, next(ends)], axis)
 
 
 def colour(frames: Tensor, draw: Tensor, count: int, strength: float, generator: torch.Generator) -> Tensor:
