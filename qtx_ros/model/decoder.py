@@ -46,7 +46,7 @@ class ActionDecoder(QHead):
 
     def embed(self, place: int, taken: Tensor) -> Tensor:
         """[B, 1, W] of the bin taken at a place, int64 [B]."""
-        return self.bin_embedding(taken + self.offset[place])[:, None]
+        return self.embedded(taken + self.offset[place])[:, None]
 
     def forced(self, context: Tensor, taken: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Teacher forced on the first P tokens, int64 [B, P]: outputs [B, P + 1, M] or logits [B, P + 1, M, A].
@@ -54,7 +54,7 @@ class ActionDecoder(QHead):
         Second come the bins that are present, bool [P + 1, M] unless `present` [B, P + 1, M] is given.
         """
         count = taken.shape[1] + 1
-        before = self.bin_embedding(taken + self.offset[: count - 1])  # [B, P, W]
+        before = self.embedded(taken + self.offset[: count - 1])  # [B, P, W]
         start = self.start_token(context)  # [B, 1, W]
         x = torch.cat([start, start + before], 1) + self.position[:count]  # [B, P + 1, W]
         x, _ = self.run(x, self.given(context), [None] * len(self.blocks))

@@ -24,8 +24,12 @@ class QHead(nn.Module):
         """Heads of tokens with `sizes` bins each."""
         count, widest, width = len(sizes), max(sizes), config.width
         atoms = (config.atoms,) if config.atoms else ()
-        self.scale = 0.3 / width**0.5
-        self.head = None if config.tie_bins else nn.Parameter(torch.randn(count, width, widest, *atoms) * self.scale)
+        self.tied_scale = width**0.5 if config.tie_bins else None
+        if config.tie_bins:
+            self.head = None
+            nn.init.normal_(self.bin_embedding.weight, std=0.3 / width**0.5)
+        else:
+            self.head = nn.Parameter(torch.randn(count, width, widest, *atoms) * 0.3 / width**0.5)
         self.head_bias = nn.Parameter(torch.zeros(count, widest, *atoms))
         self.value_head = nn.Parameter(torch.zeros(count, width, 1, *atoms)) if config.dueling else None
         self.register_buffer("offset", torch.tensor([0, *sizes]).cumsum(0)[:count], persistent=False)  # [K]
@@ -57,8 +61,13 @@ class QHead(nn.Module):
         return q - self._mean(q, self.present) + torch.einsum("bpw,kwm...->bpkm...", x, self.value_head)
 
     def _heads(self) -> Tensor:
-        """[K, W, M], or [K, W, M, A]; tied: the embedding of each bin, as small as an untied head starts."""
-        return self.head if self.rows is None else self.bin_embedding.weight[self.rows].transpose(1, 2) * self.scale
+        """[K, W, M], or [K, W, M, A]; tied: the embedding of each bin."""
+        return self.head if self.rows is None else self.bin_embedding.weight[self.rows].transpose(1, 2)
+
+    def embedded(self, bins: Tensor) -> Tensor:
+        """[..., W] of bins int64 [...] of all tokens; tied: √W times what the head is (Vaswani et al. 2017, 3.4)."""
+        x = self.bin_embedding(bins)
+        return x if self.tied_scale is None else x * self.tied_scale
 
     def _mean(self, q: Tensor, present: Tensor) -> Tensor:
         """Mean over the present bins, kept as one bin: [..., 1] of [..., M], or [..., 1, A] of logits [..., M, A]."""

@@ -56,7 +56,7 @@ class OrderedCode(PlainCode):
     def forced(self, critic: ActionDecoder, context: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Teacher forced on tokens [B, K]: outputs [B, K, D · M (, A)], present those of each token's dimension."""
         dimensions, bins = tokens // self.widest, tokens % self.widest
-        before = critic.bin_embedding(critic.offset[dimensions[:, :-1]] + bins[:, :-1])  # [B, K − 1, W]
+        before = critic.embedded(critic.offset[dimensions[:, :-1]] + bins[:, :-1])  # [B, K − 1, W]
         start = critic.start_token(context)
         x = torch.cat([start, start + before], 1) + critic.position[dimensions]  # [B, K, W]
         x, _ = critic.run(x, critic.given(context), [None] * len(critic.blocks))
@@ -107,7 +107,7 @@ class PredictedWalk(Walk):
         else:
             before = self.order[:, self.place - 2]
         dimension = self.order[:, self.place - 1]  # [B]
-        taken_before = decoder.bin_embedding(decoder.offset[before] + previous)  # [B, W]
+        taken_before = decoder.embedded(decoder.offset[before] + previous)  # [B, W]
         x = self.start + (taken_before + decoder.position[dimension])[:, None]
         x, self.past = decoder.run(x, self.context, self.past)
         q = decoder.values(decoder.all_outputs(x)[:, 0], decoder.present)  # [B, D, M]

@@ -46,7 +46,8 @@ def test_decoding_equals_exhaustive_argmax_of_the_trained_q(changes):
     model = QTransformer(small_spec((5, 5, 5), history=1), replace(SMALL, width=32, **changes))
     ring = torch.randn(2, *model.ring_shape)  # one for each state
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
-    for _ in range(300):
+    decay = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.02, total_iters=400)
+    for _ in range(400):
         context, tokens = model.context(ring).repeat_interleave(125, 0), model.to_tokens(bins)
         q = model.q_values(context, tokens)  # [250, 3, 5], of twins the smaller one
         ends = torch.ones(250)
@@ -54,7 +55,7 @@ def test_decoding_equals_exhaustive_argmax_of_the_trained_q(changes):
         optimiser.zero_grad()
         critics = model.critic_q_values(context, tokens)
         sum(rules.temporal_difference_loss(q, tokens, targets) for q in critics).backward()
-        optimiser.step()
+        optimiser.step(), decay.step()
     with torch.no_grad():
         context = model.eval().context(ring)
         greedy, _, _ = model.decode(context)
