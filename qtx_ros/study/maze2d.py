@@ -26,7 +26,7 @@ def demonstrates(operator: str) -> bool:
 
 
 def make(study: Study, operator: str, count: int, folder: Path) -> Path:
-    """Let the controller go to `count` random places one after another, an episode each; returns the training set."""
+    """Let the controller go to random places, one after another, for `count` episodes; returns the training set."""
     from qtx_ros.sim.point_maze import PointMaze, Waypoints
 
     spec = Spec.load(study.robot)
@@ -42,10 +42,11 @@ def make(study: Study, operator: str, count: int, folder: Path) -> Path:
 
 
 def _drive(maze, controller) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """From where it is to a random place: observations and forces."""
-    states, actions, done = [], [], False
-    controller.aim(maze.observation[:2], maze.place())
-    while not done and len(states) < maze.layout.steps:
+    """From where it is to random places, for as many steps as an episode has: observations and forces."""
+    states, actions, done = [], [], True
+    while len(states) < maze.layout.steps:
+        if done:
+            controller.aim(maze.observation[:2], maze.place())
         states.append(maze.observation)
         forces, done = controller.act(maze.observation)
         actions.append(forces)
