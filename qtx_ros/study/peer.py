@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from qtx_ros import config as configs
 from qtx_ros.data.dataset import Dataset
 from qtx_ros.errors import QtxError
 from qtx_ros.preprocess import history_indices
+from qtx_ros.processes import die_with_parent
 from qtx_ros.study.peers import peers_python
 from qtx_ros.study.plan import PEER, Run, changed_spec
 
@@ -39,8 +41,12 @@ def train_peer(run: Run, dataset: Dataset, place: Path) -> dict:
     """Write the transitions, train in the other environment unless that was done; returns facts of the row."""
     if not (place / POLICY).exists():
         texts = _write(run, dataset, place)
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run([peers_python(), str(SCRIPT), str(place.resolve())], env=environment, cwd=place)
+        done = subprocess.run(
+            [peers_python(), str(SCRIPT), str(place.resolve())],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            cwd=place,
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,
+        )
         if done.returncode:
             raise QtxError(f"{run.method} on {', '.join(texts)} ended with status {done.returncode}")
     return json.loads((place / FACTS).read_text())

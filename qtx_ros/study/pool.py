@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qtx_ros.processes import _die_with_parent
+from qtx_ros.processes import die_with_parent
 
 ATTEMPTS = 3  # of a job whose process was killed
 PATIENCE = 20.0  # [s] to save a checkpoint when all is to end
@@ -85,7 +85,7 @@ def _start(job: Job) -> subprocess.Popen:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
 
 

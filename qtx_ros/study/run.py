@@ -87,6 +87,7 @@ def run_missing(
     folder.mkdir(parents=True, exist_ok=True)
     _write_study(study, folder)
     operators = [name for name in study.operators() if not (sets / name).exists()] if missing else []
+    latest: list[str] = []  # the run that ended last, and its mean
     with tqdm(total=len(done) + len(missing), initial=len(done), unit="run", dynamic_ncols=True) as bar:
 
         def job(what: str, name: str) -> Job:
@@ -96,10 +97,11 @@ def run_missing(
         def on_done(ended: Done) -> None:
             bar.update()
             found = {result.key: result for result in read_results(folder)}.get(ended.job.name)
-            bar.write(f"{ended.job.name}: {f'{found.mean:.3f}' if found else 'failed'}", file=sys.stderr)
+            latest[:] = [f"{ended.job.name} {f'{found.mean:.3f}' if found else 'failed'}"]
+            bar.write(latest[0], file=sys.stderr)
 
         def watch(jobs: list[Job]) -> None:
-            bar.set_postfix_str("; ".join(_how_far(folder, job.name) for job in jobs))
+            bar.set_postfix_str("; ".join([*latest, *(_how_far(folder, job.name) for job in jobs)]))
 
         failed = run_jobs([job("data", name) for name in operators], workers, lambda ended: None, watch)
         if failed:
