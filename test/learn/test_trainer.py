@@ -123,6 +123,20 @@ def test_chunks_change_what_is_encoded_but_not_what_is_learned(tmp_path):
         torch.testing.assert_close(losses[0][name], losses[1][name])
 
 
+def test_recomputing_gives_the_same_step_and_bfloat16_nearly(tmp_path):
+    settings = small_config(chunk=4)
+    windows = windows_of(tmp_path, None, settings)
+    batch = windows.batch(np.arange(10, 18))
+    plain, again, mixed = (
+        Trainer(windows.spec, replace(settings, **changes), 0).update(batch)
+        for changes in ({}, {"recompute": 3}, {"precision": "bfloat16"})
+    )
+    for name in ("loss", "gradient_norm"):
+        torch.testing.assert_close(plain[name], again[name])
+        torch.testing.assert_close(plain[name], mixed[name], rtol=0.05, atol=0)
+        assert plain[name] != mixed[name]
+
+
 def test_a_bin_outside_its_dimension_is_an_error(tmp_path):
     settings = small_config()
     windows = windows_of(tmp_path, None, settings)
