@@ -32,11 +32,11 @@ def natural(model: QTransformer, bins: torch.Tensor) -> torch.Tensor:
     [
         {},
         {"critics": 2},
-        {"tie_bins": True, "decoder": "concat"},
+        {"tie_bins": True},
         {"code": "coarse", "code_base": 3},
         {"order": "random"},
     ],
-    ids=["one", "twins", "tied, concat", "coarse", "random order"],
+    ids=["one", "twins", "tied", "coarse", "random order"],
 )
 def test_decoding_equals_exhaustive_argmax_of_the_trained_q(changes):
     """A bandit with two states, and every combination of bins tried in each."""
@@ -46,8 +46,10 @@ def test_decoding_equals_exhaustive_argmax_of_the_trained_q(changes):
     model = QTransformer(small_spec((5, 5, 5), history=1), replace(SMALL, width=32, **changes))
     ring = torch.randn(2, *model.ring_shape)  # one for each state
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
-    decay = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.02, total_iters=400)
-    for _ in range(400):
+    slow = "tie_bins" in changes or "code" in changes  # heads that move their embeddings, backups over six tokens
+    steps = 800 if slow else 400
+    decay = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.02, total_iters=steps)
+    for _ in range(steps):
         context, tokens = model.context(ring).repeat_interleave(125, 0), model.to_tokens(bins)
         q = model.q_values(context, tokens)  # [250, 3, 5], of twins the smaller one
         ends = torch.ones(250)
