@@ -33,10 +33,9 @@ def natural(model: QTransformer, bins: torch.Tensor) -> torch.Tensor:
         {},
         {"critics": 2},
         {"tie_bins": True},
-        {"code": "coarse", "code_base": 3},
         {"order": "random"},
     ],
-    ids=["one", "twins", "tied", "coarse", "random order"],
+    ids=["one", "twins", "tied", "random order"],
 )
 def test_decoding_equals_exhaustive_argmax_of_the_trained_q(changes):
     """A bandit with two states, and every combination of bins tried in each."""
@@ -46,8 +45,7 @@ def test_decoding_equals_exhaustive_argmax_of_the_trained_q(changes):
     model = QTransformer(small_spec((5, 5, 5), history=1), replace(SMALL, width=32, **changes))
     ring = torch.randn(2, *model.ring_shape)  # one for each state
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
-    slow = "tie_bins" in changes or "code" in changes  # heads that move their embeddings, backups over six tokens
-    steps = 800 if slow else 400
+    steps = 700 if "tie_bins" in changes else 400  # what a tied head learns of a bin moves its embedding too
     decay = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.02, total_iters=steps)
     for _ in range(steps):
         context, tokens = model.context(ring).repeat_interleave(125, 0), model.to_tokens(bins)
