@@ -23,16 +23,21 @@ def value_losses(
         pairs = [_of_histograms(x, q, bins, targets, edges, config) for x, q in zip(logits, values, strict=True)]
     else:
         values = model.critic_q_values(context, bins)
-        pairs = [_of_numbers(q, bins, targets, config) for q in values]
+        pairs = [of_numbers(q, bins, targets, config) for q in values]
     td, conservative = (sum(parts) / len(pairs) for parts in zip(*pairs, strict=True))
     return list(values), td, conservative
 
 
-def _of_numbers(q: Tensor, bins: Tensor, targets: Tensor, config: TrainConfig) -> tuple[Tensor, Tensor]:
+def of_numbers(q: Tensor, bins: Tensor, targets: Tensor, config: TrainConfig) -> tuple[Tensor, Tensor]:
+    """TD loss and conservative loss of Q [B, D, M], taken bins int64 [B, D] and targets [B, D]."""
     if not config.smooth and config.conservative == "zero":
         return rules.temporal_difference_loss(q, bins, targets), rules.conservative_loss(q, bins, config.value_low)
-    worst = torch.full_like(targets, config.value_low)
-    return _weighted(q, bins, config, *(rules_smooth.squared_errors(q, values) for values in (targets, worst)))
+    seen = rules_smooth.squared_errors(q, targets)
+    if config.conservative == "gap":
+        unseen = rules_smooth.excess_errors(q, (targets - config.gap).clamp(min=config.value_low))
+    else:
+        unseen = rules_smooth.squared_errors(q, torch.full_like(targets, config.value_low))
+    return _weighted(q, bins, config, seen, unseen)
 
 
 def _of_histograms(

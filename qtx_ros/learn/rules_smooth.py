@@ -27,6 +27,17 @@ def squared_errors(q: Tensor, values: Tensor) -> Tensor:
     return 0.5 * torch.where(torch.isfinite(q), q - values[..., None], 0).square()
 
 
+def excess_errors(q: Tensor, floors: Tensor) -> Tensor:
+    """½ max(0, Q − floor)² of every bin, [B, D, M] from Q [B, D, M] and floors [B, D]; 0 for absent bins.
+
+    With floor = target − gap it is conservatism that lasts only until an unseen bin is worth `gap` less than what the
+    data did in this state, instead of nothing. Bins that are seen now and then are pulled down by at most `gap`, so
+    what they are worth survives many backups; and the weight of the term can be large. The gap is that of the large
+    margin of Hester et al. 2018 (DQfD, arXiv 1704.03732), between values instead of before an argmax.
+    """
+    return 0.5 * (q - floors[..., None]).clamp(min=0).square()
+
+
 def weighted_loss(errors: Tensor, weights: Tensor) -> Tensor:
     """Σ_m w_m e_m / Σ_m w_m, mean over samples and dimensions; errors and weights [B, D, M].
 

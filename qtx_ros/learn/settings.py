@@ -10,7 +10,7 @@ from qtx_ros.model.policy import ModelConfig
 
 EPISODES = ("all", "success", "demonstrations")
 LOSSES = ("mse", "hl_gauss")
-CONSERVATIVE = ("zero", "softmax")
+CONSERVATIVE = ("zero", "gap", "softmax")
 PRECISIONS = ("float32", "bfloat16")
 _CHOICES = {"episodes": EPISODES, "loss": LOSSES, "conservative": CONSERVATIVE, "precision": PRECISIONS}
 _POSITIVE = ("steps", "batch_size", "chunk", "learning_rate", "clip_norm", "n_step", "log_every", "save_every")
@@ -18,6 +18,7 @@ _FRACTIONS = ("final_learning_rate", "beta2", "gamma", "target_rate", "text_drop
 _AT_LEAST_ZERO = (
     "warmup_steps", "weight_decay", "alpha", "shift", "colour", "state_noise", "threads", "loader_threads", "cache_mb",
     "target_every", "smooth", "regenerative", "consistency", "margin", "margin_weight", "temperature", "recompute",
+    "gap",
 )  # fmt: skip
 
 _TERMS = ("margin_weight", "consistency")
@@ -55,7 +56,8 @@ class TrainConfig:
     loss: str = "mse"  # or hl_gauss: values are histograms, with model.atoms
     atom_sigma: float = 0.75  # of a target's histogram, in widths of an atom
     smooth: float = 0.0  # standard deviation [bins] of what neighbours of the taken bin share with it; bc: soft labels
-    conservative: str = "zero"  # unseen bins are worth value_low; or softmax: log-sum-exp minus the taken bin
+    conservative: str = "zero"  # unseen bins are worth value_low; gap: the target minus `gap` at most; or softmax: CQL
+    gap: float = 0.2  # with conservative gap: by how much unseen bins are worth less than the target
     margin: float = 0.0  # by which the taken bin of a successful episode should lead, with margin_weight
     margin_weight: float = 0.0
     consistency: float = 0.0  # weight of the penalty on Q whose greedy bin is not the one that its target assumed
@@ -118,6 +120,8 @@ class TrainConfig:
             raise QtxError(f"training: tighten needs method q or cql and n_step above 1, not {method}, {self.n_step}")
         if (self.loss == "hl_gauss") != (model.atoms > 0):
             raise QtxError(f"training: loss is {self.loss} and model.atoms {model.atoms}: only hl_gauss needs some")
+        if self.loss == "hl_gauss" and self.conservative == "gap":
+            raise QtxError("training: conservative gap needs loss mse: a histogram has no value to stay below")
         if self.loss == "hl_gauss" and method not in ("q", "cql"):
             raise QtxError(f"training: loss is hl_gauss, method {method} knows mse only")
 

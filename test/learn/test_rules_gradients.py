@@ -30,6 +30,7 @@ LOSSES_OF_Q = {
     "conservative": lambda q: rules.conservative_loss(q, BINS, -0.1),
     "cloning": lambda q: rules.behaviour_cloning_loss(q, BINS),
     "smoothed": smoothed,
+    "below a gap": lambda q: rules_smooth.weighted_loss(rules_smooth.excess_errors(q, TARGETS - 0.2), REST),
     "soft labels": lambda q: rules_smooth.soft_label_loss(q, WEIGHTS),
     "margin": lambda q: rules_regularise.margin_loss(q, BINS, SOME, 0.3),
     "consistency": lambda q: rules_regularise.consistency_loss(q, BINS, EVERY),

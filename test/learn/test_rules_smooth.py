@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import tensor
 
-from qtx_ros.learn import rules
+from qtx_ros.learn import losses, rules
 from qtx_ros.learn import rules_smooth as smooth
+from qtx_ros.learn.settings import TrainConfig
 
 Q = tensor([[[0.1, 0.2, 0.4], [0.6, 0.3, float("-inf")]]])
 BINS = tensor([[1, 0]])
@@ -62,3 +63,33 @@ def test_softmax_conservatism_by_hand():
     assert found.item() == pytest.approx(
         math.log(4) - math.log(3)
     )
+
+
+def test_unseen_bins_are_pushed_no_further_than_the_gap_below_the_target():
+    q = torch.tensor([[[0.9, 0.5, 0.3, float("-inf")]]])
+    errors = smooth.excess_errors(q, torch.tensor([[0.7]]) - 0.2)
+    assert errors.flatten().tolist() == pytest.approx([0.5 * 0.4**2, 0.0, 0.0, 0.0])
+
+
+def test_a_bin_that_is_seen_now_and_then_keeps_its_value_but_for_a_part_of_the_gap():
+    """One sample in five took bin 0, the target is 0.8; three bins, weight 1. The minimum of the loss, by hand:
+    1/5 (q − 0.8) + 4/5 · 1/2 · (q − 0.6) = 0 → q = 2/3, where pulling to zero gives 0.8 / 3."""
+    bins = torch.tensor([[0], [1], [2], [1], [2]])
+    settings = TrainConfig(conservative="gap", gap=0.2)
+    assert minimum(bins, settings)[0] == pytest.approx(2 / 3, abs=1e-3)
+    assert minimum(bins, TrainConfig())[0] == pytest.approx(0.8 / 3, abs=1e-3)
+
+
+def minimum(bins, settings) -> list[float]:
+    """Q of the three bins of one dimension that minimises TD and conservative loss together."""
+    q = torch.full((3,), 0.5, requires_grad=True)
+    optimiser = torch.optim.LBFGS([q], max_iter=200, tolerance_grad=1e-9, tolerance_change=1e-12)
+
+    def loss():
+        optimiser.zero_grad()
+        total = sum(losses.of_numbers(q.expand(5, 1, 3), bins, torch.full((5, 1), 0.8), settings))
+        total.backward()
+        return total
+
+    optimiser.step(loss)
+    return q.tolist()
