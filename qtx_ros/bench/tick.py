@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", help="training YAML with the network of the fresh weights")
     parser.add_argument("--ticks", type=int, default=300, help="ticks that count (300)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch and of ONNX Runtime (1)")
-    parser.add_argument("--device", default="cpu", help="of the one graph: cpu, cuda, tensorrt or auto (cpu)")
+    parser.add_argument("--device", default="cpu", help="of the one graph, as the policy node's: cuda, … (cpu)")
     parser.add_argument("--against", choices=["q-transformer"], help="our models beside the README model of a package")
     parser.add_argument("--peer-python", metavar="PATH", help="Python that has that package (default: this one)")
     parser.add_argument("--rounds", type=int, default=5, help="turns that count, with --against (5)")
@@ -62,7 +62,7 @@ def main(args: argparse.Namespace) -> int:
         run = args.run or _fresh_run(Path(folder) / "run", args.robot, args.config)
         spec, ways = _ways(run, Path(folder), args, stack)
         bins, times = measure(spec, ways, args.ticks)
-        found = _limits(Path(folder) / "bundle", ways["ONNX one graph"].device, args.threads)
+        found = _limits(Path(folder) / "bundle", ways["one graph"].device, args.threads)
     _report(spec, ways, bins, times, found, args)
     return 0
 
@@ -108,9 +108,10 @@ def _report(
         print(f"{name:24s} {p50:8.2f} {p99:8.2f} {cpu:11.2f} {other:7d}/{args.ticks}")
         summary[name] = {"p50": round(p50, 3), "p99": round(p99, 3), "cpu_p50": round(cpu, 3), "other_bins": other}
     line = {"benchmark": "tick", "threads": args.threads, "ticks": args.ticks, "ms": summary}
+    print(ways["one graph"].line)
     if found:
-        p50 = summary["ONNX one graph"]["p50"]
-        print(*[ways["ONNX one graph"].line, *found.lines(p50)], sep="\n")
+        p50 = summary["one graph"]["p50"]
+        print(*found.lines(p50), sep="\n")
         line |= {"limits": found.to_dict(), "fraction": round(found.fraction(p50), 3)}
     print(json.dumps(line))
 
@@ -134,6 +135,7 @@ def _fresh_run(folder: Path, robot: str, config: str | None) -> Path:
 def _ways(run_folder, folder: Path, args: argparse.Namespace, stack) -> tuple[Spec, dict[str, Way]]:
     import torch
 
+    from qtx_ros import config as configs
     from qtx_ros.deploy.bundle import Manifest, write_bundle_manifest
     from qtx_ros.learn import checkpoint, export
 
@@ -146,11 +148,14 @@ def _ways(run_folder, folder: Path, args: argparse.Namespace, stack) -> tuple[Sp
         bundle = folder / "bundle"
         bundle.mkdir()
         export.write_graphs(model, run.spec, bundle)
-    write_bundle_manifest(bundle, Manifest("bench", run.spec, model.ring_shape, model.feature_size))
+        if args.device.startswith("torch"):
+            export.write_weights(model, bundle)
+    sizes = configs.dump(run.config.model)
+    write_bundle_manifest(bundle, Manifest("bench", run.spec, model.ring_shape, model.feature_size, sizes))
     return run.spec, {
         "torch eager": _Torch(model, run.spec),
         "ONNX step by step": _Steps(model, context, steps, args.threads),
-        "ONNX one graph": _Graph(bundle, args.device, args.threads),
+        "one graph": _Graph(bundle, args.device, args.threads),
     }
 
 

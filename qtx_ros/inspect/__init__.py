@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--instruction", default="", help="what to do, in words; default: what the bag says")
     add("--split", default="", metavar="HOW", help="episodes of a bag: marks, none, instruction, events, gap:SECONDS")
     add("--decisions", default=live.TOPIC, metavar="TOPIC", help="decisions of a policy (default: %(default)s)")
-    add("--device", default="auto", help="auto, cpu, cuda or tensorrt (default: %(default)s)")
+    add("--device", default="auto", help="auto, cpu, cuda, tensorrt or torch-cuda (default: %(default)s)")
     add("--json", type=Path, metavar="FILE", help="write the numbers as JSON, too")
 
 

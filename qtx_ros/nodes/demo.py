@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--episodes", type=int, default=10, help="per task (default 10)")
     parser.add_argument("--time-limit", type=float, default=6.0, metavar="S", help="per episode (default 6)")
     parser.add_argument("--seed", type=int, default=900_000, help="of the first episode's scene (default 900000)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or tensorrt")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, tensorrt or torch-cuda")
     parser.add_argument("--out", type=Path, default=Path("demo-out"), help="folder for bags, pictures and summary.json")
 
 

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=SEED, help="of the first episode (default 50000)")
     parser.add_argument("--horizon", type=int, default=70, help="ticks until an episode counts as failed (default 70)")
     parser.add_argument("--delay", type=int, default=1, help="12.5 ms sub-steps from image to command (default 1)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or tensorrt (default auto)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, tensorrt or torch-cuda (default auto)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="write what the camera saw, one row per task")
 

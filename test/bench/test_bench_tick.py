@@ -30,7 +30,7 @@ def test_three_ways_to_compute_a_tick_choose_the_same_bins(tmp_path, capsys):
     tick.add_arguments(parser)
     assert tick.main(parser.parse_args(["--config", str(tmp_path / "small.yaml"), "--ticks", "5"])) == 0
     summary = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert list(summary["ms"]) == ["torch eager", "ONNX step by step", "ONNX one graph"]
+    assert list(summary["ms"]) == ["torch eager", "ONNX step by step", "one graph"]
     assert all(way["other_bins"] == 0 and way["p50"] > 0 for way in summary["ms"].values())
 
 
@@ -85,13 +85,23 @@ def test_what_a_device_allows_is_counted_from_the_graph_it_runs(tmp_path, capsys
     assert tick.main(parser.parse_args(["--config", str(tmp_path / "small.yaml"), "--ticks", "3"])) == 0
     out = capsys.readouterr().out
     summary = json.loads(out.splitlines()[-1])
-    found, p50 = summary["limits"], summary["ms"]["ONNX one graph"]["p50"]
+    found, p50 = summary["limits"], summary["ms"]["one graph"]["p50"]
     model = QTransformer(Spec.load("sawyer_sim"), config.load(TrainConfig, tmp_path / "small.yaml").model)
     used = sum(p.numel() for name, p in model.named_parameters() if not name.startswith(("text", "film")))
     assert found["nodes"] > 50 and used * 4 < found["bytes"] < used * 8 + 2e5
     assert found["launch_us"] > 0 and 1e8 < found["bandwidth"] < 1e13
     assert summary["fraction"] == pytest.approx(max(found["launch_ms"], found["bandwidth_ms"]) / p50, abs=1e-3)
     assert "launch-bound limit" in out and "bandwidth-bound limit" in out
+
+
+def test_a_torch_device_is_measured_beside_the_others(tmp_path, capsys):
+    (tmp_path / "small.yaml").write_text(SMALL)
+    parser = argparse.ArgumentParser()
+    tick.add_arguments(parser)
+    asked = ["--config", str(tmp_path / "small.yaml"), "--ticks", "3", "--device", "torch-cpu"]
+    assert tick.main(parser.parse_args(asked)) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert summary["ms"]["one graph"]["other_bins"] == 0 and "limits" not in summary
 
 
 def test_limits_are_the_larger_of_launches_and_bytes():
