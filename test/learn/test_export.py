@@ -16,6 +16,7 @@ from qtx_ros.deploy.bundle import load_bundle
 from qtx_ros.deploy.policy import Policy
 from qtx_ros.errors import QtxError
 from qtx_ros.learn import checkpoint, export, graphs, parity
+from qtx_ros.preprocess import text_tokens
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_policy_acts_on_the_bundle_as_the_network_does(bundle, run):
     model, _ = export.load_model(opened)
     torch_side = parity._Torch(model, opened.spec)
     policy.reset(), policy.instruct("push it")
-    torch_side.start(parity.text_tokens("push it")[None], model.ring_shape)
+    torch_side.start(text_tokens("push it")[None], model.ring_shape)
     rng = np.random.default_rng(0)
     for tick in range(5):
         frames, state = rng.integers(0, 256, (2, 16, 16, 3), np.uint8), rng.normal(size=2).astype(np.float32)

@@ -79,7 +79,7 @@ def test_inner_mappings_are_merged_and_not_replaced():
 def test_a_robot_keeps_everything_but_its_bins_and_history():
     spec = Spec.load("sawyer_state")
     other = changed_spec(spec, 64, None)
-    assert changed_spec(other, 21, 2) == spec and other.history == spec.history
+    assert changed_spec(other, 21, spec.history) == spec and other.history == spec.history
 
 
 @pytest.mark.parametrize("path", sorted(share("config/study").glob("*.yaml")), ids=lambda path: path.stem)
