@@ -26,6 +26,8 @@ from qtx_ros.nodes.policy_outputs import Outputs
 from qtx_ros.nodes.policy_parameters import Values
 from qtx_ros.spec import CommandStream
 
+ARMED = "armed during this tick"  # a hold of one tick: nobody asked the network
+
 
 class Driver:
     """One robot, one policy. `outputs` is set before `start`; `explain()` tells what the ROS graph knows of faults."""
@@ -155,6 +157,8 @@ class Driver:
         with self.lock:
             if self.active and not self._controls.human(self._now()):
                 reason = self._controls.reason(fault, now)
+                if choice is None and not reason:  # armed since the network was asked, or not
+                    reason = ARMED
                 command = self.pilot.hold(reason, now) if reason else self.pilot.settle(observation, choice)
                 watch.lap("shape")
                 self._command(command, now, observation, watch)

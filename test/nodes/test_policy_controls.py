@@ -97,6 +97,15 @@ def test_the_stop_service_latches_through_deactivation(start):
     assert person.call("rearm").message == "armed" and drives(robot)
 
 
+def test_a_rearm_in_the_middle_of_a_tick_holds_that_tick(start, monkeypatch):
+    """The network is not asked while blocked; whoever re-arms before the command is made finds no choice."""
+    node, robot, _ = start()
+    monkeypatch.setattr(node.driver._controls, "blocked", lambda now: True)
+    assert held(robot, "armed during this tick")
+    monkeypatch.undo()
+    assert drives(robot)
+
+
 def test_a_fault_that_lasts_holds_until_somebody_rearms(start):
     _, robot, person = start(latch_after=0.3)
     robot.blind = True
