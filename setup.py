@@ -27,6 +27,7 @@ SIM = [
     "mujoco==3.3.0; python_version < '3.14'",  # what Meta-World is made for; it has no wheel for newer Pythons
     "packaging",
     "matplotlib>=3.5",
+    "scipy>=1.9",
 ]
 LEROBOT = ["pyarrow>=17", "av>=14.2"]  # LeRobot datasets, written and read without lerobot
 

@@ -59,3 +59,12 @@ def write_small_set(folder, spec: Spec, episodes: int = 4, length: int = 10, see
     write_index(folder, spec)
     return folder
 
+
+def assert_each_dimension_sees_the_bins_before_it(model, context, bins) -> None:
+    """Teacher forced on bins int64 [1, 3], none of them 0: another bin changes the Q of later dimensions only."""
+    q = model.q_values(context, bins)
+    for changed in range(3):
+        other = bins.clone()
+        other[0, changed] = 0
+        different = (model.q_values(context, other) - q).nan_to_num(0).abs().amax(-1)[0] > 1e-6
+        assert different.tolist() == [i > changed for i in range(3)]

@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from qtx_ros.model.policy import QTransformer
 
 Batch = dict[str, Tensor]  # as docs/architecture.md says
+Metrics = dict[str, Tensor]  # what a method tells of a batch, scalars
 WINDOWS = ("here", "after", "near")  # of a batch
 SHARED = 0.8  # of the windows are different at most, else looking for those that are equal costs more than it saves
 

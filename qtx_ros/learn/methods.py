@@ -10,14 +10,12 @@ from collections.abc import Callable
 from torch import Tensor
 
 from qtx_ros.learn import contexts
-from qtx_ros.learn.contexts import Batch
+from qtx_ros.learn.contexts import Batch, Metrics
 from qtx_ros.learn.losses import cloning_loss
 from qtx_ros.learn.methods_iql import implicit_q_learning
 from qtx_ros.learn.methods_q import conservative_q_learning, q_learning
 from qtx_ros.learn.settings import TrainConfig
 from qtx_ros.model.policy import QTransformer
-
-Metrics = dict[str, Tensor]
 
 
 def behaviour_cloning(

@@ -7,11 +7,9 @@ from torch import Tensor
 
 from qtx_ros.learn import contexts, rules
 from qtx_ros.learn import rules_expectile as expectile
-from qtx_ros.learn.contexts import Batch
+from qtx_ros.learn.contexts import Batch, Metrics
 from qtx_ros.learn.settings import TrainConfig
 from qtx_ros.model.policy import QTransformer, smallest
-
-Metrics = dict[str, Tensor]
 
 
 def implicit_q_learning(

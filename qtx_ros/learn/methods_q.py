@@ -8,12 +8,10 @@ import torch
 from torch import Tensor
 
 from qtx_ros.learn import contexts, rules, rules_regularise
-from qtx_ros.learn.contexts import Batch
+from qtx_ros.learn.contexts import Batch, Metrics
 from qtx_ros.learn.losses import value_losses
 from qtx_ros.learn.settings import TrainConfig
 from qtx_ros.model.policy import QTransformer, smallest
-
-Metrics = dict[str, Tensor]
 
 
 def q_learning(model: QTransformer, target: QTransformer, batch: Batch, config: TrainConfig) -> tuple[Tensor, Metrics]:
@@ -51,19 +49,14 @@ def backups(target: QTransformer, batch: Batch, config: TrainConfig) -> Backup:
     targets = rules.bellman_targets(q_same, next_value, batch["reward"], batch["discount"], batch["terminal"])
     for context in near:
         value = target.first_q_values(context).amax(-1)
-        one = batch["near_reward"] + config.gamma * (1 - batch["near_terminal"]) * value
-        targets = rules.tightened(targets, one)
+        one_step = rules.backed_up(batch["near_reward"], config.gamma, batch["near_terminal"], value)
+        targets = rules.tightened(targets, one_step)
     if config.completion:
         targets = rules.completion_bound(targets)
     if config.monte_carlo:
         targets = rules.lower_bound(targets, batch["returns"])
     assumed = torch.cat([q_same[:, 1:].argmax(-1), next_bin[:, None]], 1)
     return Backup(targets.clamp(config.value_low, config.value_high), assumed)
-
-
-def q_targets(target: QTransformer, batch: Batch, config: TrainConfig) -> Tensor:
-    """Targets [B, D] from the target network."""
-    return backups(target, batch, config).targets
 
 
 def _extra(

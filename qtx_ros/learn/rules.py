@@ -21,8 +21,13 @@ def bellman_targets(
     q_same [B, D, M]: target network at s along the taken bins; next_value [B]: best first-dimension Q at s′;
     reward [B]: Σ γ^i r over n steps; discount [B]: γ^n; terminal [B]: 1 where nothing follows.
     """
-    last = reward + discount * (1 - terminal) * next_value  # [B]
+    last = backed_up(reward, discount, terminal, next_value)  # [B]
     return torch.cat([q_same[:, 1:].amax(-1), last[:, None]], 1)
+
+
+def backed_up(reward: Tensor, discount: Tensor | float, terminal: Tensor, next_value: Tensor) -> Tensor:
+    """Reward + discount · (1 − terminal) · value of the next state, all [B]: what the taken action is worth."""
+    return reward + discount * (1 - terminal) * next_value
 
 
 def lower_bound(targets: Tensor, returns: Tensor) -> Tensor:

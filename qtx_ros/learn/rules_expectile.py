@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from qtx_ros.learn.rules import backed_up
+
 LARGEST_WEIGHT = 100.0  # of a sample in the policy's loss, as in the authors' code
 
 
@@ -20,7 +22,7 @@ def expectile_loss(value: Tensor, q: Tensor, expectile: float) -> Tensor:
 
 def state_action_loss(q: Tensor, reward: Tensor, discount: Tensor, terminal: Tensor, next_value: Tensor) -> Tensor:
     """½ (Q(s, a) − Σ γ^k r − γ^n (1 − terminal) V(s′))², a mean (equation 6); all [B]."""
-    return 0.5 * F.mse_loss(q, reward + discount * (1 - terminal) * next_value)
+    return 0.5 * F.mse_loss(q, backed_up(reward, discount, terminal, next_value))
 
 
 def advantage_weights(advantage: Tensor, temperature: float) -> Tensor:

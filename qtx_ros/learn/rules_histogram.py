@@ -22,11 +22,6 @@ def histogram(values: Tensor, edges: Tensor, sigma: float) -> Tensor:
     return below.diff(dim=-1) / (below[..., -1:] - below[..., :1])
 
 
-def expectation(logits: Tensor, edges: Tensor) -> Tensor:
-    """Values [...] of logits [..., A]: Σ_a softmax(logits)_a · centre_a."""
-    return logits.softmax(-1) @ ((edges[1:] + edges[:-1]) / 2)
-
-
 def histogram_errors(logits: Tensor, values: Tensor, edges: Tensor, sigma: float) -> Tensor:
     """Cross-entropy [B, D, M] of the logits [B, D, M, A] of every bin towards the histogram of values [B, D].
 

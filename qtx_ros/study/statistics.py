@@ -1,4 +1,4 @@
-"""Comparing by training seed: Student's interval, paired t-test, exact sign-flip test. NumPy only."""
+"""Comparing by training seed: Student's interval, paired t-test, exact sign-flip test."""
 
 from __future__ import annotations
 
@@ -77,51 +77,15 @@ def sign_flip(differences: Sequence[float]) -> float:
     return float((as_far + 1) / (DRAWN + 1))
 
 
-# --- Student's distribution ----------------------------------------------------------------------------------------
-
-
 def t_cdf(t: float, freedom: int) -> float:
     """P(T ≤ t) of Student's t with `freedom` degrees of freedom."""
-    if math.isinf(t):
-        return float(t > 0)
-    tail = 0.5 * _incomplete_beta(freedom / (freedom + t * t), freedom / 2, 0.5)
-    return 1 - tail if t > 0 else tail
+    from scipy import stats
+
+    return float(stats.t.cdf(t, freedom))
 
 
 def t_quantile(probability: float, freedom: int) -> float:
-    """The t below which a share of `probability` in [0.5, 1) lies, by bisection."""
-    low, high = 0.0, 1.0
-    while t_cdf(high, freedom) < probability:
-        high *= 2
-    for _ in range(200):
-        middle = (low + high) / 2
-        low, high = (middle, high) if t_cdf(middle, freedom) < probability else (low, middle)
-    return (low + high) / 2
+    """The t below which a share of `probability` lies."""
+    from scipy import stats
 
-
-def _incomplete_beta(x: float, a: float, b: float) -> float:
-    """The regularised incomplete beta function I_x(a, b), by its continued fraction."""
-    if x <= 0 or x >= 1:
-        return float(x >= 1)
-    if x > (a + 1) / (a + b + 2):
-        return 1 - _incomplete_beta(1 - x, b, a)
-    log = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
-    return math.exp(log) / a * _fraction(x, a, b)
-
-
-def _fraction(x: float, a: float, b: float) -> float:
-    """Lentz's method on the continued fraction of I_x(a, b)."""
-    tiny = 1e-300
-    c, d = 1.0, 1 - (a + b) * x / (a + 1)
-    d = 1 / (d if abs(d) > tiny else tiny)
-    result = d
-    for m in range(1, 300):
-        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        for term in (even, odd):
-            d, c = 1 + term * d, 1 + term / c
-            d, c = 1 / (d if abs(d) > tiny else tiny), c if abs(c) > tiny else tiny
-            result *= d * c
-        if abs(d * c - 1) < 1e-14:
-            break
-    return result
+    return float(stats.t.ppf(probability, freedom))

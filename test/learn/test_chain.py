@@ -52,14 +52,14 @@ def test_a_failed_end_is_worth_nothing_or_unknown(tmp_path):
 
 
 def test_targets_respect_the_monte_carlo_bound_and_the_range(tmp_path):
-    from qtx_ros.learn.methods_q import q_targets
+    from qtx_ros.learn.methods_q import backups
     from qtx_ros.learn.trainer import to_tensors
 
     settings = small_config(gamma=GAMMA, value_high=0.9)
     batch = batch_of(tmp_path, 0)
     trainer = Trainer(small_spec(), settings, 0)
     tensors = to_tensors(batch, trainer.device)
-    targets = q_targets(trainer.target, tensors, settings)
+    targets = backups(trainer.target, tensors, settings).targets
     assert (targets >= tensors["returns"].clamp(max=0.9)[:, None]).all() and targets.max() <= 0.9
 
 

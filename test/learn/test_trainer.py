@@ -90,25 +90,31 @@ def test_target_network_is_in_eval_mode_frozen_and_follows_slowly(tmp_path):
         torch.testing.assert_close(target, start + 0.1 * (online - start))
 
 
-def test_each_frame_is_encoded_once_per_network(tmp_path, monkeypatch):
+def encoded_in_a_step(windows, settings, transitions) -> dict[str, int]:
+    """How many frames and instructions each network encodes in one step on these transitions."""
+    trainer, encoded = Trainer(windows.spec, settings, 0), {}
+
+    def count(module, name):
+        module.register_forward_hook(lambda _, args, __: encoded.update({name: len(args[0])}))
+
+    for name, network in (("online", trainer.model), ("target", trainer.target)):
+        count(network.encoder, name)
+        count(network.text, f"{name} text")
+    trainer.update(windows.batch(np.array(transitions)))
+    return encoded
+
+
+def test_each_frame_is_encoded_once_per_network(tmp_path):
     settings = small_config(n_step=3)
     windows = windows_of(tmp_path, None, settings)
-    trainer, encoded = Trainer(windows.spec, settings, 0), {}
-    for name, network in (("online", trainer.model), ("target", trainer.target)):
-        network.encoder.register_forward_hook(lambda _, args, __, name=name: encoded.update({name: len(args[0])}))
-    trainer.update(windows.batch(np.array([4, 14, 24, 34])))
-    assert encoded == {"online": 4 * 2, "target": 4 * 4}  # s and s′ of history 2, three steps apart
+    encoded = encoded_in_a_step(windows, settings, [4, 14, 24, 34])
+    assert (encoded["online"], encoded["target"]) == (4 * 2, 4 * 4)  # s and s′ of history 2, three steps apart
 
 
-def test_a_chunk_encodes_what_its_windows_share_once(tmp_path, monkeypatch):
+def test_a_chunk_encodes_what_its_windows_share_once(tmp_path):
     settings = small_config(chunk=4)
     windows = windows_of(tmp_path, None, settings)
-    trainer, encoded = Trainer(windows.spec, settings, 0), {}
-    for name, network in (("online", trainer.model), ("target", trainer.target)):
-        network.encoder.register_forward_hook(lambda _, args, __, name=name: encoded.update({name: len(args[0])}))
-        texts = f"{name} text"
-        network.text.register_forward_hook(lambda _, args, __, texts=texts: encoded.update({texts: len(args[0])}))
-    trainer.update(windows.batch(np.array([2, 3, 4, 5, 12, 13, 14, 15])))
+    encoded = encoded_in_a_step(windows, settings, [2, 3, 4, 5, 12, 13, 14, 15])
     assert encoded == {"online": 2 * 5, "target": 2 * 6, "online text": 2, "target text": 2}
 
 

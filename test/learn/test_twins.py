@@ -39,7 +39,7 @@ def test_target_is_the_hand_computed_minimum_of_the_two_target_critics(twins):
             expected[k, i] = max(min(x, y) for x, y in zip(a[k, i + 1].tolist(), b[k, i + 1].tolist(), strict=True))
         best = max(min(x, y) for x, y in zip(c[k].tolist(), d[k].tolist(), strict=True))
         expected[k, 2] = batch["reward"][k] + batch["discount"][k] * (1 - batch["terminal"][k]) * best
-    torch.testing.assert_close(methods_q.q_targets(target, batch, trainer.config), expected)
+    torch.testing.assert_close(methods_q.backups(target, batch, trainer.config).targets, expected)
     alone = a[:, 1:].amax(-1), b[:, 1:].amax(-1)
     assert all((expected[:, :2] <= one).all() and not torch.equal(expected[:, :2], one) for one in alone)
 
@@ -62,7 +62,7 @@ def test_each_twin_learns_the_target(twins):
     def losses() -> list[float]:
         model, tensors = trainer.model.eval(), to_tensors(batch, trainer.device)
         with torch.no_grad():
-            targets = methods_q.q_targets(trainer.target, tensors, trainer.config)
+            targets = methods_q.backups(trainer.target, tensors, trainer.config).targets
             critics = model.critic_q_values(contexts.online(model, tensors), tensors["bins"])
         return [rules.temporal_difference_loss(q, tensors["bins"], targets).item() for q in critics]
 
