@@ -6,7 +6,6 @@ One file is replaced in one move, so a run that was killed at any moment holds i
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from qtx_ros import config as configs
 from qtx_ros.errors import QtxError
+from qtx_ros.files import write_atomically
 from qtx_ros.learn.settings import TrainConfig
 from qtx_ros.spec import Spec
 
@@ -75,13 +75,3 @@ def load_checkpoint(folder: Path, device: str = "cpu") -> tuple[dict[str, dict[s
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise QtxError(f"{path} is not a checkpoint of qtx train: {error}") from None
     return groups, progress
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all, also after a power cut."""
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from qtx_ros.errors import QtxError
+from qtx_ros.files import write_atomically
 
 RESULTS = "results.csv"
 KEYS = ("study", "mix", "method", "variant", "seed")
@@ -84,12 +84,7 @@ def write_results(path: Path, results: list[Result]) -> None:
     for result in sorted(results, key=lambda r: (r.group, r.seed)):
         scores = [f"{score:.6g}" for score in (*result.scores.values(), result.mean)]
         writer.writerow([*result.keys.values(), *scores, *(result.facts[key] for key in FACTS)])
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(partial, "w", encoding="utf-8", newline="") as file:
-        file.write(text.getvalue())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    write_atomically(path, text.getvalue().encode())
 
 
 @contextmanager
