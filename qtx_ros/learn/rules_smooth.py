@@ -12,14 +12,15 @@ from torch.nn import functional as F
 
 
 def ordinal_weights(bins: Tensor, present: Tensor, smooth: float) -> Tensor:
-    """How far each bin counts as taken, [B, D, M]: w_m = exp(−½ ((m − bin) / smooth)²), 1 at the taken bin.
+    """How far each bin counts as taken, [B, D, M]: w_m = exp(−½ ((m − bin) / (smooth · count))²), 1 at the taken bin.
 
-    bins int64 [B, D]; present bool, broadcast to [B, D, M]: absent bins get 0; smooth: standard deviation in bins, 0
-    gives 1 to the taken bin and 0 to all others.
+    bins int64 [B, D]; present bool, broadcast to [B, D, M]: absent bins get 0, `count` is how many there are; smooth:
+    standard deviation as a share of the dimension's range, so that it means the same for any number of bins; 0 gives 1
+    to the taken bin and 0 to all others.
     """
     distance = torch.arange(present.shape[-1], device=bins.device) - bins[..., None]  # [B, D, M]
-    near = torch.exp(-0.5 * (distance / smooth).square()) if smooth else (distance == 0).float()
-    return near * present
+    spread = (smooth * present.sum(-1, keepdim=True)).clamp(min=1e-3)  # [bins]; so 0 leaves nothing to neighbours
+    return torch.exp(-0.5 * (distance / spread).square()) * present
 
 
 def squared_errors(q: Tensor, values: Tensor) -> Tensor:

@@ -14,10 +14,10 @@ CONSERVATIVE = ("zero", "gap", "softmax")
 PRECISIONS = ("float32", "bfloat16")
 _CHOICES = {"episodes": EPISODES, "loss": LOSSES, "conservative": CONSERVATIVE, "precision": PRECISIONS}
 _POSITIVE = ("steps", "batch_size", "chunk", "learning_rate", "clip_norm", "n_step", "log_every", "save_every")
-_FRACTIONS = ("final_learning_rate", "beta2", "gamma", "target_rate", "text_drop", "expectile")
+_FRACTIONS = ("final_learning_rate", "beta2", "gamma", "target_rate", "text_drop", "expectile", "smooth")
 _AT_LEAST_ZERO = (
     "warmup_steps", "weight_decay", "alpha", "shift", "colour", "state_noise", "threads", "loader_threads", "cache_mb",
-    "target_every", "smooth", "regenerative", "consistency", "margin", "margin_weight", "temperature", "recompute",
+    "target_every", "regenerative", "consistency", "margin", "margin_weight", "temperature", "recompute",
     "gap",
 )  # fmt: skip
 
@@ -55,7 +55,7 @@ class TrainConfig:
 
     loss: str = "mse"  # or hl_gauss: values are histograms, with model.atoms
     atom_sigma: float = 0.75  # of a target's histogram, in widths of an atom
-    smooth: float = 0.0  # standard deviation [bins] of what neighbours of the taken bin share with it; bc: soft labels
+    smooth: float = 0.0  # how far neighbours of the taken bin share with it: σ, as a share of the dimension's range
     conservative: str = "zero"  # unseen bins are worth value_low; gap: the target minus `gap` at most; or softmax: CQL
     gap: float = 0.2  # with conservative gap: by how much unseen bins are worth less than the target
     margin: float = 0.0  # by which the taken bin of a successful episode should lead, with margin_weight

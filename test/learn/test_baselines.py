@@ -57,7 +57,7 @@ def test_imitation_of_everything_is_the_mixture():
 
 
 def test_imitation_with_soft_labels_spreads_over_neighbours():
-    trainer, batch = trained("bc", smooth=0.5)
+    trainer, batch = trained("bc", smooth=0.5 / 3)
     near = np.exp(-2.0)  # weight of a neighbour, two standard deviations away
     far = np.exp(-8.0)
     rows = np.array([[1, near, far], [far, near, 1]]) / [[1 + near + far]]
@@ -109,7 +109,7 @@ def test_full_conservatism_shrinks_what_is_rarely_done():
 
 def test_smoothed_values_are_means_over_neighbours():
     table = Table(1, (3,))
-    solve(table, Table(1, (3,)), one_dimension(), small_config(alpha=0.0, monte_carlo=False, smooth=1.0))
+    solve(table, Table(1, (3,)), one_dimension(), small_config(alpha=0.0, monte_carlo=False, smooth=1 / 3))
     weights = np.exp(-0.5 * np.subtract.outer(np.arange(3), np.arange(3)) ** 2)  # of bin b, when a was taken
     weights = weights / weights.sum(0) * SHARE
     assert table.values()[0][0, 0].tolist() == pytest.approx(weights @ REWARD / weights.sum(1), abs=1e-4)

@@ -19,7 +19,7 @@ COMBINATIONS = {
     "coarse histograms, concatenated": (
         (5, 9, 3),
         {"code": "coarse", "code_base": 4, "atoms": 12, "dueling": True, "decoder": "concat"},
-        {"loss": "hl_gauss", "consistency": 0.1, "smooth": 0.5},
+        {"loss": "hl_gauss", "consistency": 0.1, "smooth": 0.2},
     ),
     "predicted order, beam of twins": ((5, 7, 3), {"order": "predicted", "beam": 4, "critics": 2}, {}),
     "random order, tied, guided": ((5, 7), {"order": "random", "tie_bins": True, "guidance": 2.0}, {"text_drop": 0.2}),

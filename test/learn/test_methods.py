@@ -20,14 +20,14 @@ from qtx_ros.model.guidance import inference
 ATOMS = {"atoms": 21}
 OPTIONS = {
     "hl_gauss": {"loss": "hl_gauss", "model": ATOMS},
-    "hl_gauss, smooth, twins": {"loss": "hl_gauss", "smooth": 1.0, "model": {**ATOMS, "critics": 2}},
-    "smooth": {"smooth": 1.0},
+    "hl_gauss, smooth, twins": {"loss": "hl_gauss", "smooth": 0.3, "model": {**ATOMS, "critics": 2}},
+    "smooth": {"smooth": 0.3},
     "softmax": {"conservative": "softmax", "alpha": 0.1},
     "margin": {"margin": 0.2, "margin_weight": 0.5},
     "consistency": {"consistency": 0.5, "model": {"critics": 2}},
     "regenerative": {"regenerative": 1e-3},
-    "coarse": {"smooth": 1.0, "consistency": 0.5, "model": {"code": "coarse", "code_base": 2}},
-    "random order": {"margin_weight": 0.5, "smooth": 1.0, "consistency": 0.5, "model": {"order": "random"}},
+    "coarse": {"smooth": 0.3, "consistency": 0.5, "model": {"code": "coarse", "code_base": 2}},
+    "random order": {"margin_weight": 0.5, "smooth": 0.3, "consistency": 0.5, "model": {"order": "random"}},
     "predicted order": {"loss": "hl_gauss", "consistency": 0.5, "model": {**ATOMS, "order": "predicted"}},
     "cql": {"method": "cql", "alpha": 0.1},
 }

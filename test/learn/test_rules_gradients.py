@@ -13,7 +13,7 @@ PRESENT = torch.arange(4) < COUNTS[:, None]  # [D, M]
 BINS = torch.tensor([[3, 1, 0], [0, 0, 2]])
 TARGETS = torch.tensor([[0.3, 0.9, 0.5], [0.0, 1.0, 0.2]], dtype=torch.float64)
 EDGES = torch.linspace(-0.2, 1.2, 8, dtype=torch.float64)
-WEIGHTS = rules_smooth.ordinal_weights(BINS, PRESENT, 0.7).double()
+WEIGHTS = rules_smooth.ordinal_weights(BINS, PRESENT, 0.2).double()
 REST = rules_smooth.untaken(WEIGHTS, PRESENT)
 EVERY, SOME = torch.ones(2, 3, dtype=torch.bool), torch.tensor([True, False])
 

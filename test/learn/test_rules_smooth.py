@@ -14,29 +14,29 @@ from qtx_ros.learn.settings import TrainConfig
 
 Q = tensor([[[0.1, 0.2, 0.4], [0.6, 0.3, float("-inf")]]])
 BINS = tensor([[1, 0]])
-NEAR = math.exp(-0.5)  # weight of a neighbour at smooth = 1
+NEAR, FAR = math.exp(-0.5), math.exp(-0.5 * 1.5**2)  # weight of a neighbour, one bin of three and of two away at ⅓
 
 
-def weights(value: float) -> torch.Tensor:
+def weights(value: float = 1 / 3) -> torch.Tensor:
     return smooth.ordinal_weights(BINS, torch.isfinite(Q), value)
 
 
 def test_weights_by_hand():
-    assert weights(1.0)[0].tolist() == [pytest.approx([NEAR, 1, NEAR]), pytest.approx([1, NEAR, 0])]
+    assert weights()[0].tolist() == [pytest.approx([NEAR, 1, NEAR]), pytest.approx([1, FAR, 0])]
     assert weights(0.0)[0].tolist() == [[0, 1, 0], [1, 0, 0]]
 
 
 def test_neighbours_share_the_target():
     errors = smooth.squared_errors(Q, tensor([[1.0, 0.5]]))
     first = (NEAR * 0.81 + 0.64 + NEAR * 0.36) / (1 + 2 * NEAR)
-    second = (0.01 + NEAR * 0.04) / (1 + NEAR)
-    assert smooth.weighted_loss(errors, weights(1.0)).item() == pytest.approx(0.5 * (first + second) / 2)
+    second = (0.01 + FAR * 0.04) / (1 + FAR)
+    assert smooth.weighted_loss(errors, weights()).item() == pytest.approx(0.5 * (first + second) / 2)
 
 
 def test_neighbours_are_exempt_from_conservatism_by_the_same_weight():
     errors = smooth.squared_errors(Q, torch.zeros(1, 2))
-    left = smooth.untaken(weights(1.0), torch.isfinite(Q))
-    assert left[0].tolist() == [pytest.approx([1 - NEAR, 0, 1 - NEAR]), pytest.approx([0, 1 - NEAR, 0])]
+    left = smooth.untaken(weights(), torch.isfinite(Q))
+    assert left[0].tolist() == [pytest.approx([1 - NEAR, 0, 1 - NEAR]), pytest.approx([0, 1 - FAR, 0])]
     assert smooth.weighted_loss(errors, left).item() == pytest.approx(0.5 * ((0.01 + 0.16) / 2 + 0.09) / 2)
 
 
@@ -53,7 +53,7 @@ def test_without_smoothing_it_is_the_plain_rule():
 
 
 def test_a_dimension_of_one_bin_has_nothing_untaken():
-    w = smooth.ordinal_weights(tensor([[0]]), tensor([[True]]), 2.0)
+    w = smooth.ordinal_weights(tensor([[0]]), tensor([[True]]), 0.5)
     assert smooth.weighted_loss(torch.ones(1, 1, 1), smooth.untaken(w, tensor([[True]]))) == 0
 
 
@@ -93,3 +93,9 @@ def minimum(bins, settings) -> list[float]:
 
     optimiser.step(loss)
     return q.tolist()
+
+
+def test_one_share_of_the_range_means_the_same_for_any_number_of_bins():
+    """At the same places of the range, a third of it apart, a bin counts the same with 6 bins as with 600."""
+    few, many = (smooth.ordinal_weights(tensor([[n // 6]]), torch.ones(1, n).bool(), 0.2)[0, 0] for n in (6, 600))
+    assert few[3].item() == pytest.approx(many[300].item()) == pytest.approx(math.exp(-0.5 * (1 / 3 / 0.2) ** 2))
