@@ -15,8 +15,9 @@ record() {  # record MIX EPISODES FIRST_SEED: EPISODES of each task, kept when t
     local bags=bags/$1
     if [ -f "$bags/.complete" ]; then return; fi
     rm -rf "$bags"
-    qtx sim >"sim-$1.log" 2>&1 & local sim=$!
-    qtx record --out "$bags" >"recorder-$1.log" 2>&1 & local recorder=$!
+    # not `qtx`: $! would be a subshell, and kill would leave the nodes running beside the next ones
+    python3 -m qtx_ros sim >"sim-$1.log" 2>&1 & local sim=$!
+    python3 -m qtx_ros record --out "$bags" >"recorder-$1.log" 2>&1 & local recorder=$!
     # shellcheck disable=SC2064
     trap "kill $sim $recorder 2>/dev/null || true; wait" EXIT
     # shellcheck disable=SC2086
