@@ -27,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--episodes", type=int, help="to evaluate per task, instead of the study's")
     parser.add_argument("--workers", type=int, help="processes (default: one for each core)")
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="of the training sets (default: FOLDER/data)")
+    known = "of other studies: what one of them has computed, with the same settings, data and commit, is taken over"
+    parser.add_argument("--known", type=Path, nargs="+", default=[], metavar="FOLDER", help=known)
     parser.add_argument("--keep", action="store_true", help="keep checkpoints and bundles of finished runs")
 
 
@@ -43,7 +45,8 @@ def main(args: argparse.Namespace) -> int:
         print(plan_table(runs, done))
         return 0
     missing = [run for run in runs if run.key not in done]
-    failed = run_missing(study, missing, done, args.output, args.data or args.output / DATA, workers, args.keep)
+    more = [*(["--keep"] if args.keep else []), *(str(folder.absolute()) for folder in args.known)]
+    failed = run_missing(study, missing, done, args.output, args.data or args.output / DATA, workers, more)
     for ended in failed:
         print(f"{ended.job.name} failed: {ended.reason} (see {ended.job.log})", file=sys.stderr)
     print(f"{len(runs) - len(missing) + len(missing) - len(failed)} of {len(runs)} runs → {args.output / RESULTS}")
@@ -77,9 +80,9 @@ def plan_table(runs: list[Run], done: dict[str, Result]) -> str:
 
 
 def run_missing(
-    study: Study, missing: list[Run], done: dict[str, Result], folder: Path, sets: Path, workers: int, keep: bool
+    study: Study, missing: list[Run], done: dict[str, Result], folder: Path, sets: Path, workers: int, more: list[str]
 ) -> list[Done]:
-    """Make the data and do the runs in processes, with one progress bar; returns what failed."""
+    """Make the data and do the runs in processes, with one progress bar; returns what failed. `more`: to workers."""
     from tqdm import tqdm
 
     for run in missing:
@@ -92,7 +95,7 @@ def run_missing(
 
         def job(what: str, name: str) -> Job:
             command = [sys.executable, "-m", "qtx_ros.study.worker", str(folder), str(sets), what, name]
-            return Job(name, (*command, *(["--keep"] if keep else [])), folder / "logs" / f"{name}.log")
+            return Job(name, (*command, *more), folder / "logs" / f"{name}.log")
 
         def on_done(ended: Done) -> None:
             bar.update()

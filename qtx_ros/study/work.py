@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import resource
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,18 +27,20 @@ def read_study(folder: Path) -> Study:
     return configs.load(Study, Path(folder) / STUDY)
 
 
-def do_run(run: Run, folder: Path, sets: Path, keep: bool = False) -> Result:
+def do_run(run: Run, folder: Path, sets: Path, keep: bool = False, others: Sequence[Path] = ()) -> Result:
     """Train, evaluate, add the row to the folder's results; `sets` holds the training sets of the operators.
 
+    What already stands in this folder, or in one of the `others`, is taken from there.
     Afterwards only small files of the run remain, unless `keep`. What a run draws depends on its settings and seed.
     """
     place = Path(folder) / RUNS / run.key
     place.mkdir(parents=True, exist_ok=True)
     clock = Clock(place)
     dataset = data.open_data(run, sets)
-    known = twin(run, folder, data.data_digest(dataset))
+    digest = data.data_digest(dataset)
+    known = twin(run, folder, digest) or elsewhere(run, others, digest)
     if known is not None:
-        result = _result(run, known.scores, {**known.facts, "same": known.key}, data.data_digest(dataset))
+        result = _result(run, known.scores, {**known.facts, "same": known.key}, digest)
         add_result(folder, result)
         shutil.rmtree(place)
         return result
@@ -51,7 +54,7 @@ def do_run(run: Run, folder: Path, sets: Path, keep: bool = False) -> Result:
     began = time.perf_counter()
     scores = evaluate(run, place)
     facts = {**trained, "eval_s": f"{time.perf_counter() - began:.0f}", "cpu_s": f"{clock.cpu():.0f}"}
-    result = _result(run, scores, facts, data.data_digest(dataset))
+    result = _result(run, scores, facts, digest)
     add_result(folder, result)
     if not keep:
         shutil.rmtree(place)
@@ -66,6 +69,15 @@ def twin(run: Run, folder: Path, digest: str) -> Result | None:
         found = row.facts["data_digest"], row.seed, row.facts["commit"]
         if found == wanted and row.group in others and run.study.run(row.key).computes() == run.computes():
             return row
+    return None
+
+
+def elsewhere(run: Run, folders: Iterable[Path], digest: str) -> Result | None:
+    """The row of another study with the same settings, data, seed and commit; its key then begins with that study."""
+    wanted = run.digest(), digest, run.seed, commit()
+    for row in (row for folder in folders for row in read_results(folder)):
+        if (row.facts["config_digest"], row.facts["data_digest"], row.seed, row.facts["commit"]) == wanted:
+            return dataclasses.replace(row, keys={**row.keys, "mix": f"{row.keys['study']}/{row.keys['mix']}"})
     return None
 
 

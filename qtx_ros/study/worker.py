@@ -1,4 +1,4 @@
-"""`python -m qtx_ros.study.worker FOLDER SETS run KEY` or `… data OPERATOR`: one job of a study, in its own process."""
+"""`python -m qtx_ros.study.worker FOLDER SETS run KEY [--keep] [FOLDER …]` or `… data OPERATOR`: one job of a study."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from qtx_ros.study.work import do_run, read_study
 
 def main(argv: list[str]) -> int:
     """Do one job; 0, or 1 after one sentence."""
-    folder, sets, what, name, *flags = argv
+    folder, sets, what, name, *more = argv
     try:
         study = read_study(Path(folder))
         if what == "data":
             make_data(study, name, Path(sets))
         else:
-            do_run(study.run(name), Path(folder), Path(sets), keep="--keep" in flags)
+            others = [Path(other) for other in more if other != "--keep"]
+            do_run(study.run(name), Path(folder), Path(sets), "--keep" in more, others)
     except QtxError as error:
         print(error, file=sys.stderr)
         return 1

@@ -85,6 +85,17 @@ def _check_twin(sets: Path, folder: Path) -> None:
     work.do_run(study.run("stitching.bc-successes.101"), folder, sets)
     row = next(row for row in read_results(folder) if row.key not in rows)
     assert json.loads(row.facts["overrides"]) == {"same as": "stitching.bc-demos.101"}
+    _check_known(sets, folder, folder.parent / "other")
+
+
+def _check_known(sets: Path, done: Path, folder: Path) -> None:
+    """What another study computed with the same settings is taken over; other settings are computed."""
+    study = dataclasses.replace(STUDY, name="other", training={**STUDY.training, "steps": 61})
+    same = dataclasses.replace(study, training=STUDY.training).run("stitching.q.101")
+    assert work.elsewhere(study.run("stitching.q.101"), [done], data_digest(open_data(same, sets))) is None
+    row = work.do_run(same, folder, sets, others=[done])
+    assert row.keys["study"] == "other" and json.loads(row.facts["overrides"]) == {"same as": "smoke/stitching.q.101"}
+    assert row.scores == {r.key: r.scores for r in read_results(done)}["stitching.q.101"]
 
 
 def _weights(path: Path) -> bytes:
