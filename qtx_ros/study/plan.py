@@ -44,6 +44,7 @@ class Row:
     bins: int | None = None  # of every action dimension, instead of the robot's
     history: int | None = None  # ticks the policy remembers, instead of the robot's
     training: dict = field(default_factory=dict)  # keys of TrainConfig
+    against: str = ""  # name of the row that the report compares it with; empty: nothing changed
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Study:
         for row in self.rows:
             check_choice(f"row {row.name!r}: mixes", row.mixes, self.mixes)
             check_choice(f"row {row.name!r}: methods", row.methods, (*METHODS, *PEERS))
+            check_choice(f"row {row.name!r}: against", filter(None, [row.against]), [other.name for other in self.rows])
         for name in (*self.mixes, *(row.name for row in self.rows)):
             if not NAME.fullmatch(name):
                 raise QtxError(f"{name!r} is no name for a file, expected letters, digits, '_', '+' and '-'")

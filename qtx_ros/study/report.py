@@ -68,7 +68,7 @@ def page(study: Study, results: list[Result], pictures: list[str], note: str) ->
     parts += ["## Scores", tables.scores_table(groups)]
     for title, table in (
         (f"## {tables.OURS} against the others", tables.tests_table(groups)),
-        ("## Variants against the method without them", tables.variants_table(groups)),
+        ("## Variants compared", tables.variants_table(groups, {row.name: row.against for row in study.rows})),
     ):
         parts += [title, table] if table else []
     parts += ["## Settings", _settings(study)]

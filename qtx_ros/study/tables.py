@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from qtx_ros.study.results import Result
 from qtx_ros.study.statistics import compare, summarise
@@ -43,14 +43,18 @@ def tests_table(groups: Groups) -> str:
     return markdown(lines) if len(lines) > 1 else ""
 
 
-def variants_table(groups: Groups) -> str:
-    """Each variant of a method against the method itself, paired by seed; empty without variants."""
+def variants_table(groups: Groups, against: Mapping[str, str]) -> str:
+    """Each variant of a method against another one, paired by seed; empty if there is nothing to pair.
+
+    `against` names it by the variant's name; the method itself where it names none.
+    """
     lines = [["Data", "Variant", "Compared", "n", "Difference [95 %]", "t-test p", "sign-flip p"]]
     for rows in ordered(groups).values():
         keys = rows[0].keys
-        plain = groups.get(f"{keys['mix']}.{keys['method']}")
-        if plain and keys["variant"]:
-            lines += _tested(rows, plain, f"{keys['method']} {keys['variant']} − {keys['method']}")
+        method, other = keys["method"], against.get(keys["variant"], "")
+        plain = groups.get(".".join(filter(None, (keys["mix"], method, other))))
+        if plain and other != keys["variant"]:
+            lines += _tested(rows, plain, f"{method} {keys['variant']} − {' '.join(filter(None, (method, other)))}")
     return markdown(lines) if len(lines) > 1 else ""
 
 

@@ -57,6 +57,7 @@ def test_seeds_are_lists_and_ranges():
         ({"methods": ("sarsa",)}, "'sarsa', expected one of q, bc-demos"),
         ({"rows": (Row(mixes=("mixed",)),)}, "'mixed', expected one of plain, stitching"),
         ({"rows": (Row(), Row(methods=("q",)))}, "plain.q.1 twice"),
+        ({"rows": (Row("more", against="less"),)}, "'less', expected one of more"),
         ({"rows": (Row("a.b"),)}, "'a.b' is no name for a file"),
         ({"arena": "moon"}, "'moon', expected one of arm"),
     ],

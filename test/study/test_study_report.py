@@ -34,7 +34,14 @@ def test_methods_on_other_data_are_not_compared():
 
 def test_a_variant_is_compared_with_its_method():
     groups = tables.group(rows("q", {1: 0.9, 2: 0.8}) + rows("q", {1: 0.3, 2: 0.1}, "no-conservatism"))
-    assert "| stitching | no-conservatism | q no-conservatism − q | 2 | -0.65 [" in tables.variants_table(groups)
+    assert "| stitching | no-conservatism | q no-conservatism − q | 2 | -0.65 [" in tables.variants_table(groups, {})
+
+
+def test_a_variant_is_compared_with_the_one_that_its_row_names():
+    seeds = {"bins-21": {1: 0.8, 2: 0.9}, "bins-255": {1: 0.7, 2: 0.6}}
+    groups = tables.group([row for name, scores in seeds.items() for row in rows("q", scores, name)])
+    table = tables.variants_table(groups, {"bins-21": "", "bins-255": "bins-21"})
+    assert table.count("\n") == 2 and "| stitching | bins-255 | q bins-255 − q bins-21 | 2 | -0.20 [" in table
 
 
 def test_bins_are_ordered_as_numbers():
