@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from qtx_ros.errors import QtxError
 
@@ -36,15 +38,7 @@ class Children:
     def start(self, name: str, command: list[str], env: dict[str, str] | None = None) -> None:
         """Start one process in a group of its own."""
         with open(self.folder / f"{name}.log", "wb") as log:
-            self._processes[name] = subprocess.Popen(
-                command,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=die_with_parent if sys.platform == "linux" else None,
-            )
+            self._processes[name] = start(command, log, env)
 
     def check(self) -> None:
         """Raise QtxError when a child has ended by itself, with the last line it wrote."""
@@ -58,17 +52,36 @@ class Children:
                 )
 
     def stop(self, patience: float = 5.0) -> None:
-        """Ask every child to stop (SIGINT), last started first, and kill what is left after `patience` seconds."""
-        for process in reversed(self._processes.values()):
-            _signal_group(process, signal.SIGINT)
-        deadline = time.monotonic() + patience
-        for process in self._processes.values():
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                _signal_group(process, signal.SIGKILL)
-                process.wait()
+        """Ask every child to stop, last started first, and kill what is left after `patience` seconds."""
+        end(reversed(self._processes.values()), patience)
         self._processes.clear()
+
+
+def start(command: Sequence[str], log: BinaryIO, env: Mapping[str, str] | None = None) -> subprocess.Popen:
+    """Start a process in a group of its own, which does not outlive this one; all it says goes to `log`."""
+    return subprocess.Popen(
+        command,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=die_with_parent if sys.platform == "linux" else None,
+    )
+
+
+def end(processes: Iterable[subprocess.Popen], patience: float) -> None:
+    """Ask all to stop (SIGINT), in this order, and kill the groups of those that are left after `patience` seconds."""
+    processes = list(processes)
+    for process in processes:
+        _signal_group(process, signal.SIGINT)
+    deadline = time.monotonic() + patience
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            _signal_group(process, signal.SIGKILL)
+            process.wait()
 
 
 def _signal_group(process: subprocess.Popen, number: int) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qtx_ros.processes import die_with_parent
+from qtx_ros.processes import end, start
 
 ATTEMPTS = 3  # of a job whose process was killed
 PATIENCE = 20.0  # [s] to save a checkpoint when all is to end
@@ -70,7 +68,7 @@ def run_jobs(
                 failed += [done] if done.status else []
                 on_done(done)
     finally:
-        _stop([process for _, process in running.values()])
+        end([process for _, process in running.values()], PATIENCE)
     return failed
 
 
@@ -78,30 +76,4 @@ def _start(job: Job) -> subprocess.Popen:
     job.log.parent.mkdir(parents=True, exist_ok=True)
     single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     with open(job.log, "ab") as log:
-        return subprocess.Popen(
-            job.command,
-            env={**os.environ, **single},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=die_with_parent if sys.platform == "linux" else None,
-        )
-
-
-def _stop(processes: list[subprocess.Popen]) -> None:
-    """Let them save, then end them."""
-    for process in processes:
-        _signal(process, signal.SIGINT)
-    deadline = time.monotonic() + PATIENCE
-    for process in processes:
-        try:
-            process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            _signal(process, signal.SIGKILL)
-            process.wait()
-
-
-def _signal(process: subprocess.Popen, number: int) -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, number)
+        return start(job.command, log, {**os.environ, **single})
