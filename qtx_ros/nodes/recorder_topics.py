@@ -59,6 +59,7 @@ class Topics:
         self._node, self._everything, self._hear, self._lost = node, everything, hear, lost
         streams = (*spec.cameras, *spec.states, *spec.commands, spec.instruction, spec.events, spec.intervention)
         self._types = {node.resolve_topic_name(stream.topic): stream.type for stream in streams}
+        self._cameras: dict[str, list[str]] = {node.resolve_topic_name(camera.topic): [] for camera in spec.cameras}
         self._wanted = [*self._types, *ALWAYS, *(node.resolve_topic_name(topic) for topic in extra)]
         self._own = {*NEVER, node.resolve_topic_name("episode/event"), node.resolve_topic_name("~/status")}
         self._listening: dict[str, _Listening] = {}
@@ -83,8 +84,19 @@ class Topics:
         for topic in dict.fromkeys(topics):
             if topic in self._own or topic in self._refused:
                 continue
-            if offers := self._node.get_publishers_info_by_topic(topic):
+            offers = self._node.get_publishers_info_by_topic(topic)
+            if topic in self._cameras:
+                self._cameras[topic] = sorted(offer.node_name for offer in offers)
+            if offers:
                 self._follow(topic, offers)
+
+    def mixed(self) -> dict[str, str]:
+        """Camera topics with more than one publisher, such as a forgotten driver: a sentence each."""
+        several = {topic: nodes for topic, nodes in self._cameras.items() if len(nodes) > 1}
+        return {
+            topic: f"{topic} has {len(nodes)} publishers ({', '.join(nodes)}): pictures of several sources are mixed"
+            for topic, nodes in several.items()
+        }
 
     def _follow(self, topic: str, offers: list) -> None:
         reliable = all(o.qos_profile.reliability == ros.ReliabilityPolicy.RELIABLE for o in offers)

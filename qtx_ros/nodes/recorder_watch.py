@@ -32,6 +32,7 @@ class Watch:
         """Count from here on: an episode begins, or has ended. A running one is told about the status topic."""
         self._traffic = Traffic(self._now(), self._limits)
         self._warned: set[tuple] = set()
+        self._mixed: dict[str, str] = {}  # camera topics that had several publishers since then
         for name, (type, _) in self._topics.known().items():
             self._traffic.add(name, type, self._traffic.start_ns)
         self._episodes.declare(self._topic, STATUS_TYPE, (qos_profile(),))
@@ -54,9 +55,9 @@ class Watch:
         return new
 
     def verdict(self) -> list[str]:
-        """Limits of the robot's file that the running episode broke."""
+        """Limits of the robot's file that the running episode broke, and cameras that were mixed up in it."""
         self._count_queue()
-        return list(self._traffic.problems(self._now()).values())
+        return [*self._traffic.problems(self._now()).values(), *self._mixed.values()]
 
     def publish(self) -> None:
         """Measure the rates, and publish status and diagnostics; the status goes into the running bag, too."""
@@ -87,7 +88,9 @@ class Watch:
 
     def _problems(self) -> dict[tuple, str]:
         """What is wrong now or was in this episode. Losses come again under another key when they have doubled."""
+        self._mixed |= self._topics.mixed()
         found: dict[tuple, str] = {("disk",): problem} if (problem := self.disk_problem()) else {}
+        found |= {(topic, "mixed"): text for topic, text in self._mixed.items()}
         if self._episodes.running is None:
             return found
         self._count_queue()

@@ -94,6 +94,24 @@ def test_a_silent_camera_is_warned_of_marked_and_not_converted(robot, tmp_path):
     assert row.status == "converted", row.reason
 
 
+def test_a_camera_that_two_nodes_publish_is_warned_of_and_marked(robot, tmp_path):
+    with recorder(robot, tmp_path / "bags") as process:
+        assert robot.call("start").success
+        forgotten = ros.Node("forgotten_driver")
+        try:
+            forgotten.create_publisher(ros.message("sensor_msgs/msg/Image"), CAMERA, 5)
+            robot.wait(lambda: robot.statuses[-1].problems)
+            assert f"{CAMERA} has 2 publishers (forgotten_driver, " in robot.statuses[-1].problems[0]
+        finally:
+            forgotten.destroy_node()
+        robot.play(0.3)
+        stopped = robot.call("stop", label="success")
+        assert stopped.success and "has 2 publishers" in stopped.problems[0]  # it was so in this episode
+        robot.wait(lambda: not robot.statuses[-1].problems)
+        process.child.send_signal(signal.SIGTERM)
+        assert "pictures of several sources are mixed" in process.child.communicate(timeout=20)[0]
+
+
 def test_the_bag_keeps_status_parameters_and_parameter_events(robot, tmp_path):
     latched = ros.QoSProfile(depth=1, durability=ros.DurabilityPolicy.TRANSIENT_LOCAL)
     static = [robot.publisher("std_msgs/msg/String", "static", latched) for _ in range(2)]
