@@ -8,6 +8,7 @@ from torch import Tensor
 from qtx_ros.learn import contexts, rules
 from qtx_ros.learn import rules_expectile as expectile
 from qtx_ros.learn.contexts import Batch, Metrics
+from qtx_ros.learn.rules_smooth import ordinal_weights
 from qtx_ros.learn.settings import TrainConfig
 from qtx_ros.model.policy import QTransformer, smallest
 
@@ -24,13 +25,15 @@ def implicit_q_learning(
     q_data, next_value = _from_target(target, batch)
     value = model.state_value(context)  # [B]
     value_loss = expectile.expectile_loss(value, q_data, config.expectile)
-    numbers = batch["reward"], batch["discount"], batch["terminal"], next_value
-    critics = [whole_action(q, bins) for q in model.critic_q_values(context, bins)]
-    q_loss = sum(expectile.state_action_loss(q, *numbers) for q in critics) / len(critics)
+    targets = rules.backed_up(batch["reward"], batch["discount"], batch["terminal"], next_value)
+    critics, logits = model.critic_q_values(context, bins), model.q_values(context, bins)
+    labels = ordinal_weights(bins, torch.isfinite(logits), config.smooth)
+    q_loss = sum(expectile.state_action_loss(q, labels, targets) for q in critics) / len(critics)
     weights = expectile.advantage_weights(q_data - value.detach(), config.temperature)
-    policy_loss = expectile.weighted_cloning_loss(model.q_values(context, bins), bins, weights)
+    policy_loss = expectile.weighted_cloning_loss(logits, labels, weights)
     terms = {"value_loss": value_loss, "q_loss": q_loss, "policy_loss": policy_loss}
-    return sum(terms.values()), {**terms, "value": value.mean(), "q_taken": smallest(critics).mean()}
+    taken = whole_action(smallest(critics), bins).detach()
+    return sum(terms.values()), {**terms, "value": value.mean(), "q_taken": taken.mean()}
 
 
 def whole_action(q: Tensor, bins: Tensor) -> Tensor:

@@ -1,15 +1,14 @@
 """Implicit Q-learning (Kostrikov, Nair and Levine 2021, arXiv 2110.06169): never asks Q for an action outside the data.
 
-Shapes: B samples.
+Shapes: B samples, D dimensions, M bins; `labels` [B, D, M]: how far each bin counts as taken (rules_smooth.py).
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from qtx_ros.learn.rules import backed_up
+from qtx_ros.learn.rules_smooth import soft_label_errors, squared_errors, weighted_loss
 
 LARGEST_WEIGHT = 100.0  # of a sample in the policy's loss, as in the authors' code
 
@@ -20,9 +19,12 @@ def expectile_loss(value: Tensor, q: Tensor, expectile: float) -> Tensor:
     return (torch.where(lead < 0, 1 - expectile, expectile) * lead.square()).mean()
 
 
-def state_action_loss(q: Tensor, reward: Tensor, discount: Tensor, terminal: Tensor, next_value: Tensor) -> Tensor:
-    """½ (Q(s, a) − Σ γ^k r − γ^n (1 − terminal) V(s′))², a mean (equation 6); all [B]."""
-    return 0.5 * F.mse_loss(q, backed_up(reward, discount, terminal, next_value))
+def state_action_loss(q: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    """½ (Q(s, a) − target)², a mean (equation 6): of the last dimension, given the bins taken before it.
+
+    q and labels [B, D, M]; targets [B]: Σ γ^k r + γ^n (1 − terminal) V(s′).
+    """
+    return weighted_loss(squared_errors(q[:, -1:], targets[:, None]), labels[:, -1:])
 
 
 def advantage_weights(advantage: Tensor, temperature: float) -> Tensor:
@@ -30,7 +32,6 @@ def advantage_weights(advantage: Tensor, temperature: float) -> Tensor:
     return torch.exp(temperature * advantage).clamp(max=LARGEST_WEIGHT)
 
 
-def weighted_cloning_loss(logits: Tensor, bins: Tensor, weights: Tensor) -> Tensor:
-    """−w · log π(a | s), a mean over samples and dimensions: logits [B, D, M], bins int64 [B, D], weights [B]."""
-    losses = F.cross_entropy(logits.flatten(0, 1), bins.flatten(), reduction="none").unflatten(0, bins.shape)
-    return (weights[:, None] * losses).mean()
+def weighted_cloning_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """−w · log π(a | s), a mean over samples and dimensions: logits and labels [B, D, M], weights [B]."""
+    return (weights[:, None] * soft_label_errors(logits, labels)).mean()

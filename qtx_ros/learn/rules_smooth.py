@@ -39,14 +39,18 @@ def excess_errors(q: Tensor, floors: Tensor) -> Tensor:
     return 0.5 * (q - floors[..., None]).clamp(min=0).square()
 
 
-def weighted_loss(errors: Tensor, weights: Tensor) -> Tensor:
-    """Σ_m w_m e_m / Σ_m w_m, mean over samples and dimensions; errors and weights [B, D, M].
+def weighted(errors: Tensor, weights: Tensor) -> Tensor:
+    """Σ_m w_m e_m / Σ_m w_m, [B, D] of errors and weights [B, D, M]; 0 where all weights are 0.
 
-    With the weights w: the TD loss of the taken bin and its neighbours. With `untaken` of them: the conservative term.
-    A dimension all of whose weights are 0 adds 0.
+    With the weights w: the TD error of the taken bin and its neighbours. With `untaken` of them: the conservative term.
     """
     total = weights.sum(-1)  # [B, D]
-    return ((weights * errors).sum(-1) / total.clamp(min=torch.finfo(total.dtype).tiny)).mean()
+    return (weights * errors).sum(-1) / total.clamp(min=torch.finfo(total.dtype).tiny)
+
+
+def weighted_loss(errors: Tensor, weights: Tensor) -> Tensor:
+    """`weighted`, a mean over samples and dimensions."""
+    return weighted(errors, weights).mean()
 
 
 def untaken(weights: Tensor, present: Tensor) -> Tensor:
@@ -54,12 +58,16 @@ def untaken(weights: Tensor, present: Tensor) -> Tensor:
     return (1 - weights) * present
 
 
+def soft_label_errors(q: Tensor, weights: Tensor) -> Tensor:
+    """−Σ_m w_m / Σ w · log softmax(Q)_m, [B, D] of Q and weights [B, D, M]: cross-entropy with soft labels."""
+    return weighted(-torch.where(torch.isfinite(q), F.log_softmax(q, -1), 0), weights)
+
+
 def soft_label_loss(q: Tensor, weights: Tensor) -> Tensor:
-    """−Σ_m w_m / Σ w · log softmax(Q)_m: mean over samples and dimensions; Q and weights [B, D, M].
+    """`soft_label_errors`, a mean over samples and dimensions.
 
     Of logits it is imitation with soft labels. Of values it is log Σ_m exp Q_m − the weighted Q of what was taken: the
     regulariser CQL(H) of Kumar et al. 2020 (arXiv 2006.04779, equation 4) in each dimension given the bins before it,
     the softmax conservatism that the Q-Transformer's paper compares with.
     """
-    log_probabilities = torch.where(torch.isfinite(q), F.log_softmax(q, -1), 0)
-    return weighted_loss(-log_probabilities, weights)
+    return soft_label_errors(q, weights).mean()

@@ -22,7 +22,7 @@ _AT_LEAST_ZERO = (
 )  # fmt: skip
 
 _TERMS = ("margin_weight", "consistency")
-_UNKNOWN = {"bc": _TERMS, "dt": _TERMS, "iql": ("smooth", *_TERMS)}  # keys that a method has no use for
+_UNKNOWN = {"bc": _TERMS, "dt": _TERMS, "iql": _TERMS}  # keys that a method has no use for
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class Study:
     mixes: dict  # name → operator → episodes per task
     methods: tuple[str, ...]
     arena: str = "arm"
-    base: str = "sawyer_sim"  # training YAML, or the name of a shipped one
+    base: str = "paper"  # training YAML, or the name of a shipped one
     training: dict = field(default_factory=dict)  # keys of TrainConfig
     settings: dict = field(default_factory=dict)  # method → keys of TrainConfig, of a peer: of PeerConfig
     rows: tuple[Row, ...] = (Row(),)

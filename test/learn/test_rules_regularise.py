@@ -8,6 +8,7 @@ from torch import tensor
 
 from qtx_ros.learn import rules_expectile as expectile
 from qtx_ros.learn import rules_regularise as rules
+from qtx_ros.learn.rules import backed_up
 
 Q = tensor([[[0.5, 0.45, 0.1], [0.2, 0.6, float("-inf")]], [[9.0, 0.0, 0.0], [0.0, 9.0, float("-inf")]]])
 BINS = tensor([[0, 0], [1, 0]])
@@ -50,14 +51,20 @@ def test_expectile_loss_by_hand():
 
 
 def test_implicit_q_by_hand():
-    found = expectile.state_action_loss(tensor([0.5]), tensor([0.2]), tensor([0.9]), tensor([0.0]), tensor([0.5]))
-    assert found.item() == pytest.approx(0.5 * (0.5 - 0.65) ** 2)
-    ended = expectile.state_action_loss(tensor([0.5]), tensor([0.2]), tensor([0.9]), tensor([1.0]), tensor([0.5]))
-    assert ended.item() == pytest.approx(0.5 * 0.3**2)
+    q = tensor([[[9.0, 9.0], [0.1, 0.5]]])  # the last of two dimensions counts; its second bin was taken
+    labels = tensor([[[1.0, 0.0], [0.0, 1.0]]])
+    for ended, target in ((0.0, 0.2 + 0.9 * 0.5), (1.0, 0.2)):
+        numbers = tensor([0.2]), tensor([0.9]), tensor([ended]), tensor([0.5])
+        found = expectile.state_action_loss(q, labels, backed_up(*numbers))
+        assert found.item() == pytest.approx(0.5 * (0.5 - target) ** 2)
+    labels = tensor([[[1.0, 0.0], [0.25, 1.0]]])  # and its neighbour a quarter
+    found = expectile.state_action_loss(q, labels, tensor([0.2]))
+    assert found.item() == pytest.approx(0.5 * (0.25 * 0.1**2 + 0.3**2) / 1.25)
 
 
 def test_advantages_weigh_imitation_and_are_bounded():
     weights = expectile.advantage_weights(tensor([0.0, 1.0, 99.0]), 2.0)
     assert weights.tolist() == pytest.approx([1.0, 7.389056, 100.0])
-    loss = expectile.weighted_cloning_loss(torch.zeros(2, 1, 4), tensor([[0], [3]]), tensor([1.0, 3.0]))
+    labels = torch.nn.functional.one_hot(tensor([[0], [3]]), 4).float()
+    loss = expectile.weighted_cloning_loss(torch.zeros(2, 1, 4), labels, tensor([1.0, 3.0]))
     assert loss.item() == pytest.approx(2.0 * 1.3862944)
