@@ -18,7 +18,7 @@ TOLERANCE = 0.02  # more than five standard deviations of a share of `DRAWS`
 
 
 def choice(seed=0):
-    q_all = np.random.default_rng(seed).random((8, 21), np.float32)
+    q_all = np.random.default_rng(seed).random((8, 256), np.float32)
     bins = q_all.argmax(1)
     return Choice(bins, from_bins(SPEC, bins), q_all.max(1), q_all, 0, 0)
 

@@ -51,7 +51,7 @@ def test_values_and_q_belong_to_the_chosen_bins(policy):
     choice = policy.act(frame(90), STATE)
     np.testing.assert_array_equal(choice.values, from_bins(policy.spec, choice.bins))
     np.testing.assert_array_equal(choice.q, np.take_along_axis(choice.q_all, choice.bins[:, None], 1)[:, 0])
-    assert choice.q_all.shape == (8, 21)
+    assert choice.q_all.shape == (8, 256)
 
 
 def test_a_choice_does_not_change_when_the_next_one_is_made(policy):

@@ -35,7 +35,7 @@ def test_each_frame_becomes_the_networks_decision_and_its_command(driving):
     assert list(decision.names) == [d.name for d in robot.spec.dimensions]
     np.testing.assert_array_equal(decision.values, from_bins(robot.spec, bins))
     assert (np.array(decision.lower) <= decision.values).all() and (decision.values <= np.array(decision.upper)).all()
-    assert len(decision.q_all) == sum(decision.bin_counts) == 8 * 21
+    assert len(decision.q_all) == sum(decision.bin_counts) == 8 * 256
     assert decision.instruction == TEXT and decision.reason == ""
     target = messages.targets(robot.spec, from_bins(robot.spec, bins), robot.state)
     np.testing.assert_allclose(robot.commands[ARM][-1], target)

@@ -34,7 +34,7 @@ def test_the_standard_messages_say_what_the_decision_says(heard):
     assert list(chosen.name) == list(decision.names) and list(chosen.position) == list(decision.values)
     q = messages["q"][-1]
     count, bins = (part.size for part in q.layout.dim)
-    assert (count, bins) == (8, 21) and [part.stride for part in q.layout.dim] == [8 * 21, 21]
+    assert (count, bins) == (8, 256) and [part.stride for part in q.layout.dim] == [8 * 256, 256]
     assert q.layout.dim[0].label.endswith(", ".join(decision.names))
     rows = np.reshape(q.data, (count, bins))
     np.testing.assert_array_equal(rows.argmax(1), decision.bins)  # the stub's picture does not change
