@@ -16,6 +16,7 @@ from qtx_ros.study.tables import Groups, ordered
 BINS = re.compile(r"(?:(.+)-)?bins-(\d+)")  # a variant's name: before-bins-21, bins-21
 COLOURS = ("#0b6e99", "#c2571a", "#5b7f2b", "#7d4e9e", "#b8912b", "#a33a5c")  # a line each
 OURS, BASELINE, PEERS = "#0b6e99", "#c2571a", "#8a8a8a"  # bars: what is studied, baselines of ours, another library's
+RATE = "success rate"  # a score between 0 and 1
 INK, GRID = "#333333", "#dddddd"
 
 
@@ -30,7 +31,7 @@ def plot_methods(groups: Groups, path: Path, score: str) -> None:
         _bars(axis, rows)
         axis.set_title(mix, fontsize=11, color=INK, loc="left")
     axes[0].set_ylabel(score, color=INK)
-    _save(figure, path)
+    _save(figure, path, score)
 
 
 def _colour(method: str) -> str:
@@ -71,7 +72,7 @@ def plot_bins(groups: Groups, path: Path, score: str) -> bool:
         axis.set_xlabel("bins per action dimension", color=INK)
     axes[0].set_ylabel(score, color=INK)
     axes[-1].legend(frameon=False, fontsize=9)
-    _save(figure, path)
+    _save(figure, path, score)
     return True
 
 
@@ -105,7 +106,7 @@ def _figure(panels: int, width: float):
     return figure, axes
 
 
-def _save(figure, path: Path) -> None:
-    low, high = figure.axes[0].get_ylim()
-    figure.axes[0].set_ylim(min(low, 0), max(high, 1) if high < 1.2 else high)
+def _save(figure, path: Path, score: str) -> None:
+    if score == RATE:  # however wide an interval is
+        figure.axes[0].set_ylim(-0.02, 1.02)
     figure.savefig(path, dpi=130, metadata={"Software": None})

@@ -10,11 +10,11 @@ from pathlib import Path
 from qtx_ros import config as configs
 from qtx_ros.errors import QtxError
 from qtx_ros.study import plots, tables
-from qtx_ros.study.plan import Study
+from qtx_ros.study.plan import Row, Run, Study
 from qtx_ros.study.results import RESULTS, Result, read_results, write_results
 from qtx_ros.study.work import STUDY, read_study
 
-SCORES = {"arm": "success rate", "maze2d": "D4RL-normalised score"}
+SCORES = {"arm": plots.RATE, "maze2d": "D4RL-normalised score"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,8 +103,9 @@ def _ranges(numbers: list[int]) -> str:
 def _settings(study: Study) -> str:
     """What each method was trained with: keys that are not at their default."""
     lines = [["Method", "Settings"]]
-    for run in {run.method: run for run in reversed(study.runs()) if not run.row.name}.values():
-        lines.append([run.method, f"`{json.dumps(_told(run))}`"])
+    for method in study.methods:
+        run = Run(study, Row(), next(iter(study.mixes)), method, 0)
+        lines.append([method, f"`{json.dumps(_told(run))}`"])
     for row in study.rows:
         if row.name:
             changed = {**row.training, **{k: v for k, v in (("bins", row.bins), ("history", row.history)) if v}}
@@ -112,7 +113,7 @@ def _settings(study: Study) -> str:
     return tables.markdown(lines)
 
 
-def _told(run) -> dict:
+def _told(run: Run) -> dict:
     from qtx_ros.study.plan import changes
 
     return run.settings() if run.peer else changes(run.config())
