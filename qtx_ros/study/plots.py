@@ -29,6 +29,7 @@ def plot_methods(groups: Groups, path: Path, score: str) -> None:
     for axis, mix in zip(axes, mixes, strict=True):
         rows = [rows for rows in plain.values() if rows[0].keys["mix"] == mix]
         _bars(axis, rows)
+        axis.set_xlim(-0.6, max(len(rows), 3) - 0.4)
         axis.set_title(mix, fontsize=11, color=INK, loc="left")
     axes[0].set_ylabel(score, color=INK)
     _save(figure, path, score)
