@@ -76,7 +76,7 @@ def test_helped_demonstrations_start_near_the_object(world):
 def test_a_rollout_speaks_the_contracts_terms(world):
     world.reset("drawer-open", 0)
     camera = SPEC.cameras[0]
-    step = next(rollout(world, SPEC, lambda image, state: np.full(8, 0.004), horizon=1))
+    step = next(rollout(world, SPEC, lambda image, state: np.full(8, 0.0004), horizon=1))
     assert step.image.shape == (camera.height, camera.width, 3) and step.image.dtype == np.uint8
     assert step.state.shape == (len(SPEC.state_names),)
     np.testing.assert_allclose(step.action, 0.0)  # rounded to the nearest bin
