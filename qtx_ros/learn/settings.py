@@ -12,7 +12,10 @@ EPISODES = ("all", "success", "demonstrations")
 LOSSES = ("mse", "hl_gauss")
 CONSERVATIVE = ("zero", "gap", "softmax")
 PRECISIONS = ("float32", "bfloat16")
-_CHOICES = {"episodes": EPISODES, "loss": LOSSES, "conservative": CONSERVATIVE, "precision": PRECISIONS}
+NAMES = ("q", "bc", "iql", "cql", "dt")  # of the methods
+_CHOICES = {
+    "method": NAMES, "episodes": EPISODES, "loss": LOSSES, "conservative": CONSERVATIVE, "precision": PRECISIONS
+}  # fmt: skip
 _POSITIVE = ("steps", "batch_size", "chunk", "learning_rate", "clip_norm", "n_step", "log_every", "save_every")
 _FRACTIONS = ("final_learning_rate", "beta2", "gamma", "target_rate", "text_drop", "expectile", "smooth")
 _AT_LEAST_ZERO = (
@@ -29,7 +32,7 @@ _UNKNOWN = {"bc": _TERMS, "dt": _TERMS, "iql": _TERMS}  # keys that a method has
 class TrainConfig:
     """Learning rule, optimiser, augmentation and network."""
 
-    method: str = "q"  # a name in `qtx_ros.learn.methods.METHODS`
+    method: str = "q"  # or bc, iql, cql, dt: `qtx_ros/learn/methods.py`
     episodes: str = "all"  # or success: that succeeded; or demonstrations: of these, what no policy did by itself
     steps: int = 4000  # gradient steps
     batch_size: int = 64  # transitions

@@ -16,18 +16,16 @@ from qtx_ros import config as configs
 from qtx_ros.data.dataset import Dataset
 from qtx_ros.errors import QtxError
 from qtx_ros.learn import checkpoint
-from qtx_ros.learn.settings import TrainConfig
+from qtx_ros.learn.settings import NAMES, TrainConfig
 from qtx_ros.paths import share
-
-DEFAULT = "sawyer_sim"  # configuration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", nargs="+", help="training set folders, as `qtx convert` writes them")
     parser.add_argument("-o", "--output", required=True, metavar="RUN", help="folder of the run")
-    parser.add_argument("--config", help="YAML, or a name in config/train (default sawyer_sim)")
+    parser.add_argument("--config", help="YAML, or a name in config/train (default sawyer_sim; sawyer_METHOD)")
     parser.add_argument("--steps", type=int, help="gradient steps, instead of the configuration's")
-    parser.add_argument("--method", help="learning method, instead of the configuration's: q, bc, iql, cql or dt")
+    parser.add_argument("--method", help="learning method: q, bc, iql, cql or dt; instead of that of --config")
     parser.add_argument("--device", help="cpu, cuda or auto, instead of the configuration's")
     parser.add_argument("--seed", type=int, help="of weights, order and augmentation (default 0)")
     parser.add_argument("--resume", action="store_true", help="continue the run if it was begun")
@@ -39,7 +37,7 @@ def main(args: argparse.Namespace) -> int:
 
     begun = args.resume and (Path(args.output) / checkpoint.DATA).exists()
     run = checkpoint.open_run(args.output) if begun else None
-    config = _same_config(run, args) if run else _config(args, DEFAULT)
+    config = _same_config(run, args) if run else _config(args, default_config(args.method))
     with joined(config.device) as world:
         return _run(args, run, config, world)
 
@@ -123,6 +121,11 @@ def versions() -> dict[str, str]:
     return {**found, "torch": torch.__version__, "numpy": np.__version__}
 
 
+def default_config(method: str | None) -> str:
+    """Name of the shipped configuration of a method, Q-learning's if none is asked for."""
+    return f"sawyer_{method}" if method in NAMES[1:] else "sawyer_sim"
+
+
 def _config(args: argparse.Namespace, default: str) -> TrainConfig:
     return read_config(args.config or default, args.steps, args.method, args.device)
 
@@ -146,7 +149,7 @@ def _check_same_data(run: checkpoint.Run, described: dict, dataset: Dataset) -> 
 
 
 def _command(args: argparse.Namespace) -> str:
-    options = {"--config": args.config or DEFAULT, "--steps": args.steps, "--method": args.method}
+    options = {"--config": args.config or default_config(args.method), "--steps": args.steps, "--method": args.method}
     options["--seed"] = args.seed or 0
     given = [str(part) for option, value in options.items() if value is not None for part in (option, value)]
     return shlex.join(["qtx", "train", *args.dataset, "-o", args.output, *given])

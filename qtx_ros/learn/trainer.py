@@ -35,8 +35,6 @@ class Trainer:
     """Network, target network and optimiser of one run."""
 
     def __init__(self, spec: Spec, config: TrainConfig, seed: int, world: World = ALONE) -> None:
-        if config.method not in METHODS:
-            raise QtxError(f"training: method is {config.method!r}, expected one of {', '.join(METHODS)}")
         if config.threads:
             torch.set_num_threads(config.threads)
         check_share(config.batch_size, world)

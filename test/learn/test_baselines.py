@@ -15,7 +15,7 @@ from qtx_ros.data.dataset import Dataset, Windows
 from qtx_ros.learn import contexts
 from qtx_ros.learn.methods import METHODS
 from qtx_ros.learn.methods_iql import whole_action
-from qtx_ros.learn.train import read_config
+from qtx_ros.learn.train import default_config, read_config
 from qtx_ros.learn.trainer import Trainer, to_tensors
 from qtx_ros.paths import share
 
@@ -155,3 +155,8 @@ def test_every_shipped_configuration_is_one():
     folder = share("config/train")
     methods = {path.stem: read_config(str(path)).method for path in folder.glob("*.yaml")}
     assert {"q", "bc", "iql", "cql", "dt"} == set(methods.values()) and methods["sawyer_sim"] == "q"
+
+
+@pytest.mark.parametrize("method", ["q", "bc", "iql", "cql", "dt"])
+def test_every_method_has_a_configuration_that_is_taken_when_none_is_named(method):
+    assert read_config(default_config(method), method=method).method == method
