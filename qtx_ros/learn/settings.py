@@ -12,9 +12,9 @@ EPISODES = ("all", "success", "demonstrations")
 LOSSES = ("mse", "hl_gauss")
 CONSERVATIVE = ("zero", "gap", "softmax")
 PRECISIONS = ("float32", "bfloat16")
-NAMES = ("q", "bc", "iql", "cql", "dt")  # of the methods
+METHOD_NAMES = ("q", "bc", "iql", "cql", "dt")
 _CHOICES = {
-    "method": NAMES, "episodes": EPISODES, "loss": LOSSES, "conservative": CONSERVATIVE, "precision": PRECISIONS
+    "method": METHOD_NAMES, "episodes": EPISODES, "loss": LOSSES, "conservative": CONSERVATIVE, "precision": PRECISIONS
 }  # fmt: skip
 _POSITIVE = ("steps", "batch_size", "chunk", "learning_rate", "clip_norm", "n_step", "log_every", "save_every")
 _FRACTIONS = ("final_learning_rate", "beta2", "gamma", "target_rate", "text_drop", "expectile", "smooth")

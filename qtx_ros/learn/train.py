@@ -16,7 +16,7 @@ from qtx_ros import config as configs
 from qtx_ros.data.dataset import Dataset
 from qtx_ros.errors import QtxError
 from qtx_ros.learn import checkpoint
-from qtx_ros.learn.settings import NAMES, TrainConfig
+from qtx_ros.learn.settings import METHOD_NAMES, TrainConfig
 from qtx_ros.paths import share
 
 
@@ -123,7 +123,7 @@ def versions() -> dict[str, str]:
 
 def default_config(method: str | None) -> str:
     """Name of the shipped configuration of a method, Q-learning's if none is asked for."""
-    return f"sawyer_{method}" if method in NAMES[1:] else "sawyer_sim"
+    return f"sawyer_{method}" if method in METHOD_NAMES[1:] else "sawyer_sim"
 
 
 def _config(args: argparse.Namespace, default: str) -> TrainConfig:
