@@ -20,8 +20,7 @@ _POSITIVE = ("steps", "batch_size", "chunk", "learning_rate", "clip_norm", "n_st
 _FRACTIONS = ("final_learning_rate", "beta2", "gamma", "target_rate", "text_drop", "expectile", "smooth")
 _AT_LEAST_ZERO = (
     "warmup_steps", "weight_decay", "alpha", "shift", "colour", "state_noise", "threads", "loader_threads", "cache_mb",
-    "target_every", "regenerative", "consistency", "margin", "margin_weight", "temperature", "recompute",
-    "gap",
+    "target_every", "regenerative", "consistency", "margin", "margin_weight", "temperature", "recompute", "gap",
 )  # fmt: skip
 
 _TERMS = ("margin_weight", "consistency")

@@ -47,6 +47,7 @@ class Watch:
 
     def look(self) -> list[str]:
         """What went wrong since the last look: one sentence each. They are published at once."""
+        self._mixed |= self._topics.mixed()
         found = self._problems()
         new = [text for key, text in found.items() if key not in self._warned]
         self._warned |= found.keys()
@@ -88,7 +89,6 @@ class Watch:
 
     def _problems(self) -> dict[tuple, str]:
         """What is wrong now or was in this episode. Losses come again under another key when they have doubled."""
-        self._mixed |= self._topics.mixed()
         found: dict[tuple, str] = {("disk",): problem} if (problem := self.disk_problem()) else {}
         found |= {(topic, "mixed"): text for topic, text in self._mixed.items()}
         if self._episodes.running is None:

@@ -129,7 +129,7 @@ class Run:
     @property
     def group(self) -> str:
         """What runs that differ in their seed only have in common."""
-        return ".".join(part for part in (self.mix, self.method, self.row.name) if part)
+        return group_name(self.mix, self.method, self.row.name)
 
     @property
     def peer(self) -> bool:
@@ -189,6 +189,11 @@ def parse_seeds(text: str) -> list[int]:
             raise QtxError(f"seeds are {text!r}, expected something like 1-5 or 1,2,7")
         seeds += range(first, last + 1)
     return list(dict.fromkeys(seeds))
+
+
+def group_name(mix: str, method: str, variant: str) -> str:
+    """What the runs that differ in their seed only are called; `variant` is the row's name, often empty."""
+    return ".".join(filter(None, (mix, method, variant)))
 
 
 def changed_spec(spec: Spec, bins: int | None, history: int | None) -> Spec:

@@ -104,7 +104,8 @@ def _settings(study: Study) -> str:
     """What each method was trained with: keys that are not at their default."""
     lines = [["Method", "Settings"]]
     for method in study.methods:
-        run = Run(study, Row(), next(iter(study.mixes)), method, 0)
+        unnamed = (row for row in study.rows if not row.name and method in (row.methods or study.methods))
+        run = Run(study, next(unnamed, Row()), next(iter(study.mixes)), method, 0)
         lines.append([method, f"`{json.dumps(_told(run))}`"])
     for row in study.rows:
         if row.name:

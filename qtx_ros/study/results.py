@@ -11,6 +11,7 @@ from pathlib import Path
 
 from qtx_ros.errors import QtxError
 from qtx_ros.files import write_atomically
+from qtx_ros.study.plan import group_name
 
 RESULTS = "results.csv"
 KEYS = ("study", "mix", "method", "variant", "seed")
@@ -40,7 +41,7 @@ class Result:
     @property
     def group(self) -> str:
         """As `plan.Run.group`."""
-        return ".".join(part for part in (self.keys["mix"], self.keys["method"], self.keys["variant"]) if part)
+        return group_name(self.keys["mix"], self.keys["method"], self.keys["variant"])
 
     @property
     def key(self) -> str:

@@ -45,7 +45,7 @@ def main(args: argparse.Namespace) -> int:
         print(plan_table(runs, done))
         return 0
     missing = [run for run in runs if run.key not in done]
-    more = [*(["--keep"] if args.keep else []), *(str(folder.absolute()) for folder in args.known)]
+    more = [*(["--keep"] if args.keep else []), *(["--known", *map(str, args.known)] if args.known else [])]
     failed = run_missing(study, missing, done, args.output, args.data or args.output / DATA, workers, more)
     for ended in failed:
         print(f"{ended.job.name} failed: {ended.reason} (see {ended.job.log})", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from qtx_ros.study.plan import group_name
 from qtx_ros.study.results import Result
 from qtx_ros.study.statistics import compare, summarise
 
@@ -37,7 +38,7 @@ def tests_table(groups: Groups) -> str:
     """Our method against each other one on the same data, paired by seed; empty if nothing can be paired."""
     lines = [["Data", "Variant", "Compared", "n", "Difference [95 %]", "t-test p", "sign-flip p"]]
     for rows in ordered(groups).values():
-        ours = groups.get(".".join(filter(None, (rows[0].keys["mix"], OURS, rows[0].keys["variant"]))))
+        ours = groups.get(group_name(rows[0].keys["mix"], OURS, rows[0].keys["variant"]))
         if ours and rows[0].keys["method"] != OURS:
             lines += _tested(ours, rows, f"{OURS} − {rows[0].keys['method']}")
     return markdown(lines) if len(lines) > 1 else ""
@@ -52,7 +53,7 @@ def variants_table(groups: Groups, against: Mapping[str, str]) -> str:
     for rows in ordered(groups).values():
         keys = rows[0].keys
         method, other = keys["method"], against.get(keys["variant"], "")
-        plain = groups.get(".".join(filter(None, (keys["mix"], method, other))))
+        plain = groups.get(group_name(keys["mix"], method, other))
         if plain and other != keys["variant"]:
             lines += _tested(rows, plain, f"{method} {keys['variant']} − {' '.join(filter(None, (method, other)))}")
     return markdown(lines) if len(lines) > 1 else ""
