@@ -78,7 +78,7 @@ def page(study: Study, results: list[Result], pictures: list[str], note: str) ->
 def _protocol(study: Study, results: list[Result]) -> str:
     seeds = sorted({result.seed for result in results})
     commits = sorted({result.facts["commit"] for result in results})
-    total = sum(float(result.facts["cpu_s"]) for result in results) / 3600
+    total = sum(float(result.facts["cpu_s"]) for result in results if "same as" not in result.facts["overrides"]) / 3600
     parts = {mix: ", ".join(f"{n} {operator}" for operator, n in counts.items()) for mix, counts in study.mixes.items()}
     mixes = "; ".join(f"{mix}: {counts}" for mix, counts in parts.items())
     return (
@@ -106,12 +106,16 @@ def _settings(study: Study) -> str:
     for method in study.methods:
         unnamed = (row for row in study.rows if not row.name and method in (row.methods or study.methods))
         run = Run(study, next(unnamed, Row()), next(iter(study.mixes)), method, 0)
-        lines.append([method, f"`{json.dumps(_told(run))}`"])
+        lines.append([method, f"`{json.dumps({**_told(run), **_robot(run.row)})}`"])
     for row in study.rows:
         if row.name:
-            changed = {**row.training, **{k: v for k, v in (("bins", row.bins), ("history", row.history)) if v}}
-            lines.append([row.name, f"changes `{json.dumps(changed)}`"])
+            lines.append([row.name, f"changes `{json.dumps({**row.training, **_robot(row)})}`"])
     return tables.markdown(lines)
+
+
+def _robot(row: Row) -> dict:
+    """What of the robot a row changes."""
+    return {key: value for key, value in (("bins", row.bins), ("history", row.history)) if value}
 
 
 def _told(run: Run) -> dict:
