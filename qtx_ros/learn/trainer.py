@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import copy
 import ctypes
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -163,9 +165,10 @@ class Trainer:
         bar = tqdm(total=config.steps, initial=self.step, **look)
         try:
             while self.step < config.steps:
-                start = time.perf_counter()
-                metrics = self.update(next(batches))
-                self.seconds += time.perf_counter() - start
+                start, batch = time.perf_counter(), next(batches)
+                with whole():
+                    metrics = self.update(batch)
+                    self.seconds += time.perf_counter() - start
                 bar.update()
                 last, due = self.step == config.steps, self.step % config.save_every == 0
                 if self.step % config.log_every == 0 or due or last:
@@ -211,6 +214,22 @@ def check_bins(bins: np.ndarray, counts: tuple[int, ...]) -> None:
         )
 
 
+@contextlib.contextmanager
+def whole() -> Iterator[None]:
+    """Ctrl-C waits until the end of the block, so what is saved then is a whole step."""
+    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+        yield
+        return
+    asked: list[tuple] = []
+    before = signal.signal(signal.SIGINT, lambda *what: asked.append(what))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+    if asked and callable(before):
+        before(*asked[0])
+
+
 def keep_freed_memory() -> None:
     """Tell glibc to keep freed blocks: a step takes and frees tens of megabytes, and fresh pages cost half its time."""
     with contextlib.suppress(OSError, AttributeError):  # another C library
@@ -243,7 +262,10 @@ def _decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
 
 
 def _finite(metrics: dict[str, Tensor], step: int) -> dict[str, float]:
+    """The numbers of a step; QtxError if it ruined the weights: a gradient can be NaN where the loss is not."""
     scalars = {name: value.item() for name, value in metrics.items()}
-    if not np.isfinite(scalars["loss"]):
-        raise QtxError(f"training diverged: the loss at step {step} is {scalars['loss']}, try a smaller learning_rate")
+    for name, what in (("loss", "loss"), ("gradient_norm", "norm of the gradient")):
+        if not np.isfinite(scalars[name]):
+            found = f"the {what} at step {step} is {scalars[name]}"
+            raise QtxError(f"training diverged: {found}, try a smaller learning_rate")
     return scalars

@@ -207,6 +207,71 @@ def test_a_killed_run_continues_to_identical_bits(tmp_path):
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
+def test_ctrl_c_in_the_middle_of_a_step_saves_a_whole_one(tmp_path):
+    settings = small_config(steps=6)
+    windows = windows_of(tmp_path, None, settings)
+    trainer = Trainer(windows.spec, settings, 0)
+    trainer.set_statistics(windows)
+    step = trainer.optimiser.step
+
+    def interrupted():
+        step()
+        if trainer.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)  # weights have moved, the target network has not
+
+    trainer.optimiser.step = interrupted
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train(windows, tmp_path, lambda *_: None)
+    assert trainer.step == 3 and signal.getsignal(signal.SIGINT) is before
+    resumed = Trainer(windows.spec, settings, 0)
+    resumed.load(tmp_path)
+    for one in (resumed, whole := Trainer(windows.spec, settings, 0)):
+        if one is whole:
+            one.set_statistics(windows)
+        one.train(windows, tmp_path, lambda *_: None)
+    assert all(torch.equal(a, b) for a, b in zip(resumed.target.parameters(), whole.target.parameters(), strict=True))
+
+
+def test_a_gradient_that_is_no_number_does_not_replace_the_checkpoint(tmp_path):
+    settings = small_config(steps=3, save_every=1)
+    windows = windows_of(tmp_path, None, settings)
+    trainer, steps = Trainer(windows.spec, settings, 0), []
+    trainer.set_statistics(windows)
+    weight = next(trainer.model.encoder.parameters())
+
+    def ruin(gradient):
+        steps.append(trainer.step)
+        return gradient * (float("nan") if trainer.step == 1 else 1.0)
+
+    weight.register_hook(ruin)
+    with pytest.raises(QtxError, match="norm of the gradient at step 2 is nan"):
+        trainer.train(windows, tmp_path, lambda *_: None)
+    groups, progress = checkpoint.load_checkpoint(tmp_path)
+    assert progress["step"] == 1 and all(value.isfinite().all() for value in groups["model"].values())
+
+
+def test_gradients_are_clipped_to_their_norm(tmp_path):
+    windows = windows_of(tmp_path, None, small_config())
+    batch = windows.batch(np.arange(8))
+
+    def gradient(clip: float) -> tuple[float, torch.Tensor]:
+        trainer, seen = Trainer(windows.spec, small_config(clip_norm=clip), 0), []
+        step = trainer.optimiser.step
+
+        def look():
+            seen.extend(p.grad.flatten() for p in trainer.model.parameters() if p.grad is not None)
+            step()
+
+        trainer.optimiser.step = look
+        return trainer.update(batch)["gradient_norm"].item(), torch.cat(seen)
+
+    norm, free = gradient(1e6)
+    same, clipped = gradient(norm / 4)
+    assert same == norm and free.norm().item() == pytest.approx(norm, rel=1e-5)
+    torch.testing.assert_close(clipped, free / 4, rtol=1e-4, atol=1e-9)
+
+
 def test_a_run_is_not_overwritten_nor_continued_with_other_settings_or_data(tmp_path, capsys):
     write_small_set(tmp_path / "set", small_spec())
     assert cli.main(command(tmp_path, small_config(steps=1))) == 0
