@@ -82,8 +82,9 @@ class Aligner:
         asked.entries.extend(kept)
         self._newest = now_ns
 
-    def observe(self, tick_ns: int) -> Observation:
-        """What had been received at `tick_ns`. Images are decoded here, and only if all inputs are there and fresh."""
+    def observe(self, tick_ns: int, pictures: bool = True) -> Observation:
+        """What had been received at `tick_ns`. Images are decoded here, and only if all inputs are there and fresh,
+        or not at all without `pictures`."""
         required = (*self.spec.cameras, *self.spec.states)
         with self._lock:
             chosen = {stream.topic: self._streams[stream.topic].last(tick_ns) for stream in required}
@@ -92,7 +93,7 @@ class Aligner:
         problems = [problem for problem in clocks if problem]
         problems += [p for s in required if (p := age_problem(s, chosen[s.topic], tick_ns))]
         state = np.concatenate([read_state(s, chosen[s.topic], problems) for s in self.spec.states] or [np.empty(0)])
-        frames = {} if problems else self._frames(chosen, problems)
+        frames = self._frames(chosen, problems) if pictures and not problems else {}
         heard = {topic: entry for topic, entry in chosen.items() if entry is not None}
         return Observation(
             tick_ns=tick_ns,

@@ -76,6 +76,19 @@ def command_fields(stream: CommandStream, values: np.ndarray, stamp_ns: int, per
     return stream.type, fields(stream, values, int(stamp_ns), int(period_ns))
 
 
+def check_commands(spec: Spec, values: np.ndarray) -> None:
+    """QtxError if one of the commands, float64 [D], is nothing that can be sent, as four zeros for a rotation are.
+
+    What is not finite is unknown, and not sent.
+    """
+    begin = 0
+    for stream in spec.commands:
+        part = values[begin : begin + len(stream.dimensions)]
+        begin += len(stream.dimensions)
+        if np.isfinite(part).all():
+            command_fields(stream, part, 0, spec.period_ns)
+
+
 def commanded(spec: Spec, last: np.ndarray, stream: CommandStream, msg: Any) -> np.ndarray:
     """What a robot was last commanded, float64 [D], after one more message on one of its command topics."""
     begin, values = spec.dimensions.index(stream.dimensions[0]), np.array(last, np.float64)

@@ -34,7 +34,7 @@ class Guard:
 
     def reason(self, fault: str, now_ns: int) -> str:
         """Why the robot must hold: what is latched, and the `fault` of this moment (empty: none)."""
-        if not is_fault(fault) or all(NOT_YET in part for part in fault.split("; ")):
+        if all(NOT_YET in part or not is_fault(part) for part in fault.split("; ")):
             self._since = None
         elif self._since is None or now_ns < self._since:
             self._since = now_ns

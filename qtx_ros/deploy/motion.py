@@ -60,12 +60,18 @@ class Motion:
         return self.at(self._period)
 
     def brake(self, hold: np.ndarray, elapsed: float | None, streamed: bool = False) -> np.ndarray:
-        """Come to rest as fast as the limits allow; dimensions without limits go to `hold` at once. As `toward`."""
+        """Come to rest as fast as the limits allow; dimensions without limits go to `hold` at once. As `toward`.
+
+        Where there is no such motion they all do: a stop that fails would be none.
+        """
         start = self._start(hold, elapsed, streamed)
         self._begin = self._end = np.where(self._limited, start[0], hold)
         self._trajectory = None
         if self._limits and np.isfinite(start[0][self._limited]).all():
-            self._trajectory = self._plan(start, None, stop=True)
+            try:
+                self._trajectory = self._plan(start, None, stop=True)
+            except QtxError:
+                self._begin = self._end = np.array(hold, np.float64)
         return self.at(self._period)
 
     def _start(self, origin: np.ndarray, elapsed: float | None, streamed: bool) -> tuple[np.ndarray, Any, Any]:

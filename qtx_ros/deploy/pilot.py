@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from qtx_ros.data.align import Observation
-from qtx_ros.data.messages import commanded, targets
+from qtx_ros.data.messages import check_commands, commanded, targets
 from qtx_ros.deploy import safety
 from qtx_ros.deploy.confidence import Confidence
 from qtx_ros.deploy.exploration import Exploration, Explorer
@@ -75,7 +75,7 @@ class Pilot:
         return self._explore(self.policy.act(observation.frames, observation.state))
 
     def settle(self, observation: Observation, choice: Choice) -> Command:
-        """The command for a choice, inside limits and step."""
+        """The command for a choice, inside limits and step; QtxError if it is none that can be sent."""
         if not np.isfinite(choice.q).all():
             sentence = f"the network's Q-values are {choice.q.tolist()}, expected finite numbers"
             return self.hold(sentence, observation.tick_ns)
@@ -87,9 +87,10 @@ class Pilot:
         wanted = safety.shape(self.spec, wanted, observation.state, self._sent, step)
         origin = safety.hold(self.spec, observation.state, self._sent)
         elapsed = self._elapsed(observation.tick_ns)
-        self._sent = self._motion.toward(wanted, origin, elapsed, self.streamed)
-        self._latched = None
-        return Command(self._sent, choice)
+        sent = self._motion.toward(wanted, origin, elapsed, self.streamed)
+        check_commands(self.spec, sent)
+        self._sent, self._latched = sent, None
+        return Command(sent, choice)
 
     def hold(self, reason: str, now_ns: int) -> Command:
         """Keep the robot where it was when the hold began: following the measurement would let it creep under load.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from qtx_ros.errors import QtxError
@@ -22,8 +22,11 @@ class JointLimits:
     velocity: float = math.inf  # [rad/s or m/s]
 
 
-def joint_limits(text: str) -> dict[str, JointLimits]:
-    """The limits of each joint that moves, narrowed by a `safety_controller`. QtxError for what is no URDF."""
+def joint_limits(text: str, names: Collection[str]) -> dict[str, JointLimits]:
+    """The limits of those of the joints `names` that move, narrowed by a `safety_controller`; the others are not read.
+
+    QtxError for what is no URDF.
+    """
     if len(text) > LARGEST or "<!DOCTYPE" in text:
         raise QtxError(f"a URDF of {len(text)} characters with or without DOCTYPE is not read, expected plain XML")
     try:
@@ -33,7 +36,7 @@ def joint_limits(text: str) -> dict[str, JointLimits]:
     if root.tag != "robot":
         raise QtxError(f"the robot description is a <{root.tag}>, expected a URDF's <robot>")
     moving = [j for j in root.iter("joint") if j.get("type") in ("revolute", "prismatic", "continuous")]
-    return {str(joint.get("name")): _limits(joint) for joint in moving}
+    return {joint.get("name", ""): _limits(joint) for joint in moving if joint.get("name") in names}
 
 
 def _limits(joint: ElementTree.Element) -> JointLimits:
@@ -43,8 +46,6 @@ def _limits(joint: ElementTree.Element) -> JointLimits:
         low, high = -math.inf, math.inf
     low = max(low, _number(name, soft, "soft_lower_limit", -math.inf))
     high = min(high, _number(name, soft, "soft_upper_limit", math.inf))
-    if low >= high:
-        raise QtxError(f"joint {name!r} of the robot description has limits {low} to {high}, expected lower < upper")
     return JointLimits(low, high, _number(name, limit, "velocity", math.inf) or math.inf)
 
 
@@ -59,6 +60,12 @@ def _number(joint: str | None, element: ElementTree.Element | None, key: str, de
     if not math.isfinite(value):
         raise QtxError(f"joint {joint!r} of the robot description has {key} {text!r}, expected a number")
     return value
+
+
+def positioned(spec: Spec) -> set[str]:
+    """The joints whose limits narrow those of the spec."""
+    streams = [stream for stream in spec.commands if stream.interface == "position"]
+    return {d.reference or d.name for stream in streams for d in stream.dimensions}
 
 
 def narrowed(spec: Spec, limits: Mapping[str, JointLimits]) -> Spec:

@@ -247,7 +247,7 @@ def _spans(decisions: Sequence[Decision], human: bool) -> tuple[tuple[int, int],
     spans: list[list[int]] = []
     before = False
     for decision in decisions:
-        now = decision.hold and (decision.reason == HUMAN) == human
+        now = decision.hold and decision.reason.startswith(HUMAN) == human
         if now and not before:
             spans.append([decision.tick_ns, decision.tick_ns + 1])
         elif before:

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from qtx_ros.data.align import SET_BACK_NS, Aligner, Observation, Ticker
 from qtx_ros.data.messages import stamp_ns
 from qtx_ros.deploy.health import Health
@@ -19,7 +21,7 @@ from qtx_ros.deploy.policy import Choice, Policy
 from qtx_ros.deploy.sight import last_before
 from qtx_ros.deploy.stages import Stopwatch
 from qtx_ros.deploy.takeover import HUMAN
-from qtx_ros.deploy.urdf import joint_limits
+from qtx_ros.deploy.urdf import joint_limits, positioned
 from qtx_ros.errors import QtxError
 from qtx_ros.nodes.policy_controls import Controls
 from qtx_ros.nodes.policy_outputs import Outputs
@@ -67,21 +69,19 @@ class Driver:
         with self.lock:
             if not self.active:
                 return False
-            now = self._now()
-            self._command(self.pilot.hold(reason, now), now)
+            self._halt(reason, self._now())
             self.active = False
             self.health.pause()
         self.diagnose()
         return True
 
-    def replace(self, policy: Policy) -> str:
-        """Go on with another policy of the same contract; a sentence if the robot is being moved."""
+    def replace(self, policy: Policy) -> None:
+        """Go on with another policy of the same contract; QtxError if the robot is being moved."""
         with self.lock:
             if self.active and not self.health.reason:
-                return "the robot is being driven: call ~/pause first"
+                raise QtxError("the robot is being driven: call ~/pause first")
             self.pilot.policy = policy
             self.pilot.reset()
-        return ""
 
     # --- inputs ------------------------------------------------------------------------------------------------
 
@@ -122,7 +122,7 @@ class Driver:
         """A URDF: its joint limits narrow ours. The robot is held if nothing is left of them; QtxError says so."""
         with self.lock:
             try:
-                self.pilot.narrow(joint_limits(urdf))
+                self.pilot.narrow(joint_limits(urdf, positioned(self.spec)))
                 self._unfit = ""
             except QtxError as error:
                 self._unfit = str(error)
@@ -148,7 +148,7 @@ class Driver:
             watch.lap("pictures")
             fault = "; ".join(filter(None, (back, self._unfit, self.pilot.judge(observation))))
             if self._controls.human(now):
-                self._command(self.pilot.stand_by(HUMAN), now, observation)
+                self._command(self.pilot.stand_by(self._standing_by()), now, observation)
                 return
         choice = None
         if not fault and not self._controls.blocked(now):
@@ -159,7 +159,7 @@ class Driver:
                 reason = self._controls.reason(fault, now)
                 if choice is None and not reason:  # armed since the network was asked, or not
                     reason = ARMED
-                command = self.pilot.hold(reason, now) if reason else self.pilot.settle(observation, choice)
+                command = self.pilot.hold(reason, now) if reason else self._settle(observation, choice, now)
                 watch.lap("shape")
                 self._command(command, now, observation, watch)
 
@@ -177,6 +177,18 @@ class Driver:
         if took > self._patience:
             return None, f"the network took {took / 1e6:.0f} ms, limit {self._patience / 1e6:.0f} ms"
         return choice, ""
+
+    def _settle(self, observation: Observation, choice: Choice, now: int) -> Command:
+        """The command for a choice, or a hold if it is none that the robot can be given."""
+        try:
+            return self.pilot.settle(observation, choice)
+        except Exception as error:
+            self.outputs.log(f"the network's choice is no command: {error}")
+            return self.pilot.hold(f"the network's choice is no command: {error}", now)
+
+    def _standing_by(self) -> str:
+        """Why nothing is commanded; an emergency stop that the human drives over must be seen."""
+        return "; ".join(filter(None, (HUMAN, self._controls.guard.latched)))
 
     def _observe(self, now: int) -> Observation:
         observation = self.aligner.observe(now)
@@ -215,7 +227,15 @@ class Driver:
         with self.lock:
             if self.active:
                 now = self._now()
-                self._command(self.pilot.hold(self._controls.reason("", now), now), now)
+                self._halt(self._controls.reason("", now), now)
+
+    def _halt(self, reason: str, now: int) -> None:
+        """Command a hold between two ticks, where the robot is now and not where it was at the last one."""
+        try:
+            self.pilot.judge(self.aligner.observe(now, pictures=False))
+        except Exception as error:  # whatever an input says, the robot gets a command
+            self.outputs.log(f"the inputs could not be read before a hold: {error}")
+        self._command(self.pilot.hold(reason, now), now)
 
     def fault(self) -> str:
         """What is wrong with the inputs at this moment."""
@@ -228,7 +248,7 @@ class Driver:
         with self.lock:
             now = self._now()
             if self.active and not self._controls.human(now):
-                self.outputs.send(self.pilot.at(now))
+                self._send(self.pilot.at(now))
 
     # --- outputs -----------------------------------------------------------------------------------------------
 
@@ -237,10 +257,23 @@ class Driver:
     ) -> None:
         """Send the command, then tell of it. The lock is held."""
         watch = watch or Stopwatch()
-        self.outputs.send(self.pilot.at(self._now()) if self.pilot.streamed else command.values)
+        self._send(self.pilot.at(self._now()) if self.pilot.streamed else command.values)
         watch.lap("publish")
         if self.outputs.tell(command, tick_ns, observation, watch.laps):
             self.diagnose()
+
+    def _send(self, values: np.ndarray) -> None:
+        """Send values, float64 [D]; half-way between two rotations there may be none, then that moment gets nothing."""
+        try:
+            self.outputs.send(values)
+        except QtxError as error:
+            self.outputs.log(f"a command was not sent: {error}")
+
+    def order(self, instruction: str) -> None:
+        """An instruction as a parameter; as `instruct`."""
+        self.instruction = instruction
+        if not self._keep:
+            self.pilot.reset()
 
     def diagnose(self) -> None:
         """Publish the health of the node."""

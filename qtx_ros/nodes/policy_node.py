@@ -116,8 +116,9 @@ class PolicyNode(ros.LifecycleNode):
         self._subscribe(spec.instruction, driver.instruct, topics.LATCHED, self._inputs)
         for stream in spec.commands:
             to.listen(stream.type, stream.topic, functools.partial(driver.witness, stream), RELIABLE)
-        to.listen("qtx_ros/msg/EpisodeEvent", "episode/event", self._on_episode, RELIABLE)
-        to.listen("std_msgs/msg/String", "robot_description", self._on_description, topics.LATCHED)
+        episode, description = (functools.partial(take, driver) for take in (self._on_episode, self._on_description))
+        to.listen("qtx_ros/msg/EpisodeEvent", "episode/event", episode, RELIABLE)
+        to.listen("std_msgs/msg/String", "robot_description", description, topics.LATCHED)
         self._controls.connect(spec, values.latch_after, values.deadman_button, to)
         period = spec.period_ns / 1e9
         to.timer(period, driver.watch, self._watching)
@@ -141,60 +142,66 @@ class PolicyNode(ros.LifecycleNode):
 
     # --- callbacks that are not the driver's -------------------------------------------------------------------
 
-    def _on_episode(self, msg) -> None:
+    def _on_episode(self, driver: Driver, msg) -> None:
         if msg.event == msg.START:
             self._episode = msg.episode
-            self.driver.pilot.reset()
+            driver.pilot.reset()
         elif msg.event == msg.STOP:
             self._episode = ""
 
-    def _on_description(self, msg) -> None:
+    def _on_description(self, driver: Driver, msg) -> None:
         try:
-            self.driver.describe(msg.data)
+            driver.describe(msg.data)  # while the node is being configured, too: a latched one comes at once
         except QtxError as error:
             self.get_logger().error(str(error))
 
     def _on_parameters(self, changes):
+        driver = self.driver
         for change in changes:
-            if self.driver and change.name in parameters.DESCRIPTIONS and change.name not in parameters.LIVE:
+            if driver and change.name in parameters.DESCRIPTIONS and change.name not in parameters.LIVE:
                 reason = f"{change.name} is read when the node is configured: clean it up first"
                 return ros.SetParametersResult(successful=False, reason=reason)
         for change in changes:
-            if self.driver and change.name == "instruction":
-                self.driver.instruction = change.value
-            elif self.driver and change.name == "max_step":
-                self.driver.pilot.max_step = change.value
+            if driver and change.name == "instruction":
+                driver.order(change.value)
+            elif driver and change.name == "max_step":
+                driver.pilot.max_step = change.value
         return ros.SetParametersResult(successful=True)
 
     def _on_reload(self, request, response):
         """Go on with another bundle of the same contract, between episodes."""
         try:
-            refused = self._reload(request.bundle)
+            policy = self._reload(request.bundle)
         except QtxError as error:
-            refused = str(error)
-        response.success, response.message = not refused, refused or self.driver.pilot.policy.device_line
+            response.success, response.message = False, str(error)
+        else:
+            response.success, response.message = True, policy.device_line
         self.get_logger().warning(f"reload: {response.message}")
         return response
 
-    def _reload(self, bundle: str) -> str:
+    def _reload(self, bundle: str) -> Policy:
         driver = self.driver
         if driver is None:
-            return "the node is not configured: it reads its bundle then"
+            raise QtxError("the node is not configured: it reads its bundle then")
         if self._episode:
-            return f"episode {self._episode} is running: a policy changes between episodes only"
+            raise QtxError(f"episode {self._episode} is running: a policy changes between episodes only")
         values = parameters.read(self)
         policy = self._load(bundle or values.bundle, driver.spec, values)
-        return driver.replace(policy)
+        driver.replace(policy)
+        return policy
 
     def _hold_now(self) -> None:
-        if self.driver:
-            self.driver.hold_now()
+        driver = self.driver
+        if driver:
+            driver.hold_now()
 
     def _fault(self) -> str:
-        return self.driver.fault() if self.driver else ""
+        driver = self.driver
+        return driver.fault() if driver else ""
 
     def _explain(self, reason: str) -> str:
-        return topics.explain(self, self.driver.spec, self._profiles, reason) if self.driver else ""
+        driver = self.driver
+        return topics.explain(self, driver.spec, self._profiles, reason) if driver else ""
 
     def _now(self) -> int:
         return self.get_clock().now().nanoseconds

@@ -35,6 +35,9 @@ def test_waiting_for_a_camera_that_was_never_there_does_not_latch():
     guard, waiting = Guard(latch_after=1.0), "camera 'front' has sent nothing yet on 'camera/image_raw'"
     guard.reason(waiting, 0)
     assert guard.reason(waiting, 10 * S) == waiting
+    both = f"{waiting}; no instruction on 'instruction' yet"
+    guard.reason(both, 0)
+    assert guard.reason(both, 10 * S) == both
     guard.reason(f"{waiting}; {FAULT}", 11 * S)
     assert "latched" in guard.reason(f"{waiting}; {FAULT}", 13 * S)
 

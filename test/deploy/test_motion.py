@@ -117,6 +117,17 @@ def test_what_a_hold_did_not_know_does_not_stay_unknown():
     np.testing.assert_allclose(motion.toward(np.array([0.0, 0.5]), np.array([0.0, np.nan]), PERIOD), [0.0, 0.5])
 
 
+def test_a_stop_without_a_motion_inside_the_limits_holds_at_once(monkeypatch):
+    motion = Motion(robot((V, A, J)))
+    motion.toward(np.array([0.5]), np.array([0.0]), None)
+
+    def none(*_arguments, **_options):
+        raise QtxError("no motion within the limits was found")
+
+    monkeypatch.setattr(motion, "_plan", none)
+    assert motion.brake(np.array([0.01]), PERIOD) == 0.01 and motion.at(0.0) == 0.01
+
+
 def test_limits_that_make_no_sense_are_refused():
     with pytest.raises(QtxError, match="max_velocity is -1"):
         robot((-1.0, None, None))

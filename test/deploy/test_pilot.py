@@ -6,11 +6,12 @@ from tiny_bundle import expected_bins, write_tiny_bundle
 
 from qtx_ros.data.align import Observation
 from qtx_ros.deploy.bundle import for_robot, load_bundle
+from qtx_ros.deploy.motion import Motion
 from qtx_ros.deploy.pilot import Pilot
-from qtx_ros.deploy.policy import Policy
+from qtx_ros.deploy.policy import Choice, Policy
 from qtx_ros.errors import QtxError
 from qtx_ros.preprocess import from_bins
-from qtx_ros.spec import Spec
+from qtx_ros.spec import ActionDimension, CommandStream, Spec
 
 SPEC = Spec.load("sawyer_sim")
 STATE = np.linspace(-0.3, 0.4, 8)
@@ -105,3 +106,21 @@ def test_a_robot_may_have_its_own_topics_limits_and_ages(folder):
 def test_a_robot_that_the_network_was_not_trained_for_is_refused(folder, change, sentence):
     with pytest.raises(QtxError, match=sentence):
         for_robot(load_bundle(folder), dataclasses.replace(SPEC, **change))
+
+
+def test_a_choice_that_is_no_command_is_an_error_and_a_hold_keeps_what_was_sent(pilot):
+    """Four absolute dimensions that make a rotation, all in their zero bin."""
+    names = [f"orientation.{axis}" for axis in "xyzw"]
+    turn = tuple(ActionDimension(name, -1.0, 1.0, bins=3, mode="absolute") for name in names)
+    stream = CommandStream("pose", turn, type="geometry_msgs/msg/PoseStamped")
+    pilot.spec = dataclasses.replace(SPEC, commands=(stream,))
+    pilot._motion, pilot._sent = Motion(pilot.spec), np.full(4, np.nan)
+
+    def settle(values):
+        choice = Choice(np.ones(4, int), np.array(values, float), np.ones(4), np.ones((4, 3)), 0, 0)
+        return pilot.settle(observation(), choice)
+
+    assert settle([0, 0, 0, 1]).values.tolist() == [0, 0, 0, 1]
+    with pytest.raises(QtxError, match=r"rotation \[0.0, 0.0, 0.0, 0.0\] is no quaternion"):
+        settle([0, 0, 0, 0])
+    assert pilot.hold("no command", 1).values.tolist() == [0, 0, 0, 1]

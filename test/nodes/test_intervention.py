@@ -49,6 +49,17 @@ def test_while_a_human_drives_the_policy_commands_nothing_and_says_so(driving):
     assert wait(lambda: len(robot.choices()) > count + 3)
 
 
+def test_an_emergency_stop_that_a_human_drives_over_is_seen(driving):
+    _, robot = driving
+    taking_over(robot)
+    stop = robot.node.create_publisher(ros.message("std_msgs/msg/Bool"), "emergency_stop", 10)
+    assert wait(lambda: stop.get_subscription_count() > 0)
+    stop.publish(ros.message("std_msgs/msg/Bool")(data=True))
+    reason = "a human drives; emergency stop by topic 'emergency_stop'"
+    assert wait(lambda: robot.holds()[-1].reason == reason)
+    assert wait(lambda: robot.diagnostics[-1].message == f"holds: {reason}")
+
+
 def test_a_teleop_that_dies_while_it_drives_leaves_a_commanded_hold(driving):
     node, robot = driving
     human = taking_over(robot)

@@ -1,6 +1,7 @@
 """What people say to a driving policy: stop, re-arm, hold this button, be sure. Over ROS topics and services."""
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
@@ -84,6 +85,20 @@ def test_an_emergency_stop_holds_until_it_is_let_go_and_somebody_rearms(start):
     assert wait(lambda: person.call("rearm").success)
     assert len(robot.choices()) == count or robot.decisions[-1].hold is False
     assert drives(robot)
+
+
+def test_an_emergency_stop_holds_where_the_robot_is_then_and_not_where_it_was_at_the_last_tick(start):
+    _, robot, person = start()
+    robot.running = False
+    time.sleep(0.15)  # the last tick has commanded
+    robot.positions["right_j1"] += 0.02
+    robot.send_states()
+    time.sleep(0.1)
+    count = len(robot.commands[ARM])
+    person.press(True)
+    assert wait(lambda: len(robot.commands[ARM]) > count)
+    np.testing.assert_allclose(robot.commands[ARM][count][:7], robot.state[:7])
+    assert "emergency stop" in robot.holds()[-1].reason
 
 
 def test_the_stop_service_latches_through_deactivation(start):

@@ -3,12 +3,13 @@ import math
 
 import numpy as np
 import pytest
-from robot_stub import TEXT, Robot, Spinner, begin, make, patient, wait
+from robot_stub import LATCHED, TEXT, Robot, Spinner, begin, make, patient, wait
 from tiny_bundle import expected_bins, write_tiny_bundle
 
 from qtx_ros import ros
 from qtx_ros.data import messages
 from qtx_ros.deploy.stages import STAGES
+from qtx_ros.errors import QtxError
 from qtx_ros.nodes.policy_node import PolicyNode
 from qtx_ros.preprocess import from_bins
 from qtx_ros.spec import Spec
@@ -165,6 +166,30 @@ def test_a_network_that_fails_makes_the_robot_hold(driving, monkeypatch):
     monkeypatch.setattr(node.driver.pilot, "choose", lambda observation: 1 / 0)
     assert wait(lambda: robot.holds())
     assert robot.holds()[0].reason == "the network failed: ZeroDivisionError"
+
+
+def test_a_choice_that_is_no_command_makes_the_robot_hold(driving, monkeypatch):
+    node, robot = driving
+
+    def settle(observation, choice):
+        raise QtxError("rotation [0, 0, 0, 0] is no quaternion")
+
+    monkeypatch.setattr(node.driver.pilot, "settle", settle)
+    assert wait(lambda: robot.holds())
+    assert robot.holds()[0].reason == "the network's choice is no command: rotation [0, 0, 0, 0] is no quaternion"
+    assert wait(lambda: np.allclose(robot.commands[ARM][-1][:7], robot.state[:7]))
+
+
+def test_a_robot_description_that_was_there_before_is_heard_while_the_node_is_configured(pair):
+    node, robot = pair
+    limit = '<limit lower="-0.5" upper="0.5" velocity="1" effort="1"/>'
+    urdf = f'<robot name="arm"><joint name="right_j0" type="revolute">{limit}</joint></robot>'
+    latched = robot.node.create_publisher(ros.message("std_msgs/msg/String"), "robot_description", LATCHED)
+    latched.publish(ros.message("std_msgs/msg/String")(data=urdf))
+    for _ in range(8):
+        assert node.trigger_configure() == SUCCESS
+        assert wait(lambda: node.driver.pilot.spec.dimensions[0].limits == (-0.5, 0.5))
+        assert node.trigger_cleanup() == SUCCESS
 
 
 def test_a_network_that_hangs_makes_the_robot_hold_meanwhile(context, tmp_path, spec, monkeypatch):
