@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 import zlib
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
@@ -51,6 +53,20 @@ def _crop(image: np.ndarray, camera: Camera) -> np.ndarray:
 
 
 # --- bins ↔ values -----------------------------------------------------------------------------------------------
+
+def cells(bins: int, base: int) -> tuple[int, int]:
+    """Number of cells and of bins in each (in the last maybe fewer) that `bins` bins make, at most `base` in a cell."""
+    inside = math.ceil(bins / math.ceil(bins / base))
+    return math.ceil(bins / inside), inside
+
+
+def decided_together(spec: Spec, model: Mapping) -> tuple[int, ...] | None:
+    """Bins of a cell in each dimension, 1 where bins have none, of a network with these settings; None: all of them."""
+    if model.get("code", "plain") == "plain":
+        return None
+    found = [cells(dimension.bins, model["code_base"]) for dimension in spec.dimensions]
+    return tuple(inside if many > 1 else 1 for many, inside in found)
+
 
 @functools.lru_cache(maxsize=1024)
 def bin_values(dimension: ActionDimension) -> np.ndarray:

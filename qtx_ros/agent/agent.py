@@ -21,6 +21,7 @@ class Actor(Protocol):
     """What can drive: `qtx_ros.deploy.policy.Policy` is one, `qtx_ros.learn.acting.NetworkPolicy` another."""
 
     spec: Spec
+    cells: tuple[int, ...] | None  # as of `deploy.exploration.gumbel`
 
     def reset(self) -> None:
         """Forget all frames."""
@@ -41,7 +42,7 @@ class Agent:
             raise QtxError(f"the environment is {names}: their descriptions must be the same")
         self.environment, self.policy = environment, policy
         self.exploration = exploration or Exploration()
-        self._explore = Explorer(self.exploration, environment.spec)
+        self._explore = Explorer(self.exploration, environment.spec, policy.cells)
 
     def episode(self, seed: int) -> Replay:
         """Play one episode to its end."""

@@ -20,7 +20,7 @@ class PolicyOperator:
 
     def __init__(self, policy: Actor, exploration: Exploration) -> None:
         self.spec, self._policy = policy.spec, policy
-        self._explore = Explorer(exploration, policy.spec)
+        self._explore = Explorer(exploration, policy.spec, policy.cells)
 
     def begin(self, world: World) -> None:
         """A new episode in `world`, which was just reset."""

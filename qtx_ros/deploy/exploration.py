@@ -45,8 +45,9 @@ class Exploration:
 class Explorer:
     """Explores one decision after the other of a robot with the dimensions of `spec`; equal seeds explore alike."""
 
-    def __init__(self, exploration: Exploration, spec: Spec) -> None:
-        self.exploration, self._spec, self._decisions = exploration, spec, 0
+    def __init__(self, exploration: Exploration, spec: Spec, cells: tuple[int, ...] | None = None) -> None:
+        """`cells`: as of `gumbel`."""
+        self.exploration, self._spec, self._decisions, self._cells = exploration, spec, 0, cells
         self._counts = np.array([dimension.bins for dimension in spec.dimensions])
         self._random = np.random.default_rng(exploration.seed)
 
@@ -56,7 +57,7 @@ class Explorer:
         temperature = annealed(asked.temperature, asked.anneal, self._decisions)
         self._decisions += 1
         if temperature > 0:
-            bins = gumbel(choice.q_all, temperature, self._random)
+            bins = gumbel(choice.q_all, temperature, self._random, self._cells)
         if asked.epsilon > 0:
             bins = random_subset(bins, self._counts, asked.epsilon, self._random)
         if np.array_equal(bins, choice.bins):
@@ -78,15 +79,28 @@ def random_subset(bins: np.ndarray, counts: np.ndarray, epsilon: float, random: 
     return changed
 
 
-def gumbel(q_all: np.ndarray, temperature: float, random: np.random.Generator) -> np.ndarray:
+def gumbel(
+    q_all: np.ndarray, temperature: float, random: np.random.Generator, cells: tuple[int, ...] | None = None
+) -> np.ndarray:
     """One bin of each dimension, int64 [D], with the probabilities softmax(Q / temperature) of Q [D, max bins].
 
     Absent bins (−inf) are never taken. The Q of a dimension are those after the *best* bins of the dimensions before.
+    cells [D]: bins of a cell, where the network decides for a cell first: so does the draw, by the cells' best Q.
     """
     if not temperature > 0:
         raise QtxError(f"temperature is {temperature}, expected more than 0")
-    q = np.asarray(q_all, np.float64)
-    return ((q - q.max(1, keepdims=True)) / temperature + random.gumbel(size=q.shape)).argmax(1)
+    q = np.asarray(q_all, np.float64) / temperature
+    if cells is not None:
+        q = np.array([_one_cell(row, size, random) for row, size in zip(q, cells, strict=True)])
+    return (q - q.max(1, keepdims=True) + random.gumbel(size=q.shape)).argmax(1)
+
+
+def _one_cell(row: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
+    """The row [M], −inf outside one of its cells of `size` bins, which is drawn by softmax of their largest entries."""
+    cell = np.arange(len(row)) // size
+    best = np.full(cell[-1] + 1, -np.inf)
+    np.maximum.at(best, cell, row)
+    return np.where(cell == (best + random.gumbel(size=best.shape)).argmax(), row, -np.inf)
 
 
 def annealed(start: float, over: int, decisions: int) -> float:

@@ -54,7 +54,7 @@ class Pilot:
         self.streamed = False  # the commands of `at` are sent all the time, not only that of each tick
         self._senses = Senses(self.spec)
         self._confidence = confidence or Confidence()
-        self._explore = Explorer(exploration or Exploration(), self.spec)
+        self._explore = Explorer(exploration or Exploration(), self.spec, policy.cells)
 
     def reset(self) -> None:
         """A new episode: forget all frames."""

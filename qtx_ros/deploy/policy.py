@@ -14,7 +14,7 @@ from qtx_ros.deploy.network import open_network
 from qtx_ros.deploy.sentences import text_reader
 from qtx_ros.deploy.session import Session
 from qtx_ros.errors import QtxError
-from qtx_ros.preprocess import bin_values
+from qtx_ros.preprocess import bin_values, decided_together
 from qtx_ros.spec import Spec
 
 
@@ -40,6 +40,7 @@ class Policy:
             raise QtxError(f"threads is {threads}, expected 0 (ONNX Runtime chooses) or more")
         self.manifest = manifest = bundle.manifest
         self.spec: Spec = manifest.spec
+        self.cells = decided_together(manifest.spec, manifest.model)
         self._text = Session(
             bundle.graphs[INSTRUCTION], str(bundle.folder / INSTRUCTION), "cpu", threads,
             manifest.instruction_inputs(), manifest.instruction_outputs(),

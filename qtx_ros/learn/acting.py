@@ -8,12 +8,13 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
+from qtx_ros import config as configs
 from qtx_ros.data.frames import frame_shape
 from qtx_ros.deploy.policy import Choice
 from qtx_ros.learn.sentences import text_reader
 from qtx_ros.model.guidance import inference
 from qtx_ros.model.policy import QTransformer
-from qtx_ros.preprocess import from_bins
+from qtx_ros.preprocess import decided_together, from_bins
 from qtx_ros.spec import Spec
 
 
@@ -22,6 +23,7 @@ class NetworkPolicy:
 
     def __init__(self, model: QTransformer, spec: Spec) -> None:
         self.spec, self._model, self._policy = spec, model, inference(model)
+        self.cells = decided_together(spec, configs.dump(model.config))
         self._device, self._read = next(model.parameters()).device, text_reader(model.config)
         self.reset()
 

@@ -98,13 +98,10 @@ def export(
 
 def _write_sentences(run: checkpoint.Run, folder: Path) -> None:
     """The frozen sentence encoder that the run was trained with; QtxError if it is another one now."""
-    from qtx_ros.learn.sentences import fingerprint, write_encoder
+    from qtx_ros.learn.sentences import check_encoder, write_encoder
 
-    name = run.config.model.text_encoder
-    was, now = run.data.get("text_encoder"), fingerprint(name)
-    if was not in (None, now):
-        raise QtxError(f"{run.folder} was trained with another sentence encoder than {name!r} is now: put it back")
-    write_encoder(name, folder)
+    check_encoder(run.config.model.text_encoder, run.data.get("text_encoder"), run.folder)
+    write_encoder(run.config.model.text_encoder, folder)
 
 
 def _split(spec, wanted: bool | None) -> bool:

@@ -38,6 +38,7 @@ class Backup:
 
     targets: Tensor  # [B, D]
     assumed: Tensor  # int64 [B, D]: the bin whose value each target took, of the next dimension or of the first at s′
+    rests: Tensor  # bool [B, D]: where the target is that value, and no larger one that the data or another bound know
 
 
 @torch.no_grad()
@@ -46,7 +47,8 @@ def backups(target: QTransformer, batch: Batch, config: TrainConfig) -> Backup:
     here, after, *near = contexts.target(target, batch)
     q_same = target.q_values(here, batch["bins"])  # [B, D, M]
     next_value, next_bin = target.first_q_values(after).max(-1)  # [B]
-    targets = rules.bellman_targets(q_same, next_value, batch["reward"], batch["discount"], batch["terminal"])
+    backed_up = rules.bellman_targets(q_same, next_value, batch["reward"], batch["discount"], batch["terminal"])
+    targets = backed_up
     for context in near:
         value = target.first_q_values(context).amax(-1)
         one_step = rules.backed_up(batch["near_reward"], config.gamma, batch["near_terminal"], value)
@@ -56,7 +58,9 @@ def backups(target: QTransformer, batch: Batch, config: TrainConfig) -> Backup:
     if config.monte_carlo:
         targets = rules.lower_bound(targets, batch["returns"])
     assumed = torch.cat([q_same[:, 1:].argmax(-1), next_bin[:, None]], 1)
-    return Backup(targets.clamp(config.value_low, config.value_high), assumed)
+    rests = targets <= backed_up
+    rests[:, -1] &= batch["terminal"] < 1
+    return Backup(targets.clamp(config.value_low, config.value_high), assumed, rests)
 
 
 def _extra(
@@ -70,7 +74,5 @@ def _extra(
     if config.consistency:
         after = model.first_q_values(contexts.online_after(model, batch))  # [B, M]
         decisions = torch.cat([smallest(critics)[:, 1:], after[:, None]], 1)  # [B, D, M]
-        counts = torch.ones_like(backup.assumed, dtype=torch.bool)
-        counts[:, -1] = batch["terminal"] < 1
-        terms["consistency"] = rules_regularise.consistency_loss(decisions, backup.assumed, counts)
+        terms["consistency"] = rules_regularise.consistency_loss(decisions, backup.assumed, backup.rests)
     return terms

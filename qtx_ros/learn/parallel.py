@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from qtx_ros.errors import QtxError
+from qtx_ros.learn.settings import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,10 @@ def joined(device: str) -> Iterator[World]:
         dist.destroy_process_group()
 
 
-def check_share(batch_size: int, world: World) -> None:
-    """QtxError unless all processes get equally many transitions of a batch."""
-    if batch_size % world.size:
-        raise QtxError(f"training: batch_size is {batch_size}, expected a multiple of the {world.size} processes")
+def check_share(config: TrainConfig, world: World) -> None:
+    """QtxError unless all processes get equally many transitions of a batch, and compute what one would."""
+    size = config.batch_size
+    if size % world.size:
+        raise QtxError(f"training: batch_size is {size}, expected a multiple of the {world.size} processes")
+    if world.size > 1 and config.model.encoder == "maxvit" and config.model.maxvit.norm == "batch":
+        raise QtxError(f"training: maxvit.norm batch needs the whole batch, there are {world.size} processes: use rms")

@@ -25,6 +25,7 @@ from qtx_ros.preprocess import text_tokens
 
 GRAPHS = ("model.onnx", "onnx/model.onnx")
 WEIGHTS = "model.safetensors"
+SIZES = ("config.json", "1_Pooling/config.json")  # what else `bert.read_bert` reads
 
 
 def text_reader(config: ModelConfig) -> Callable[[str], np.ndarray]:
@@ -58,11 +59,18 @@ def write_encoder(name: str, folder: Path) -> None:
 
 
 def fingerprint(name: str) -> str:
-    """SHA-256 of the files of an encoder."""
+    """SHA-256 of the files that an encoder is made of."""
     source = find_encoder(name)
-    digest = hashlib.sha256((source / TOKENIZER).read_bytes())
-    digest.update(_file(source).read_bytes())
+    digest = hashlib.sha256()
+    for path in (source / TOKENIZER, _file(source), *(source / name for name in SIZES)):
+        digest.update(path.read_bytes() if path.is_file() else b"none")
     return digest.hexdigest()
+
+
+def check_encoder(name: str, was: str | None, run: Path) -> None:
+    """QtxError if the encoder is not the one with the fingerprint `was` that the run began with."""
+    if name != "hashed" and was not in (None, fingerprint(name)):
+        raise QtxError(f"{run} was trained with another sentence encoder than {name!r} is now: put it back")
 
 
 def find_encoder(name: str) -> Path:

@@ -23,7 +23,7 @@ _AT_LEAST_ZERO = (
     "target_every", "regenerative", "consistency", "margin", "margin_weight", "temperature", "recompute", "gap",
 )  # fmt: skip
 
-_TERMS = ("margin_weight", "consistency")
+_TERMS = ("margin_weight", "consistency", "completion")
 _UNKNOWN = {"bc": _TERMS, "dt": _TERMS, "iql": _TERMS}  # keys that a method has no use for
 
 
@@ -117,7 +117,12 @@ class TrainConfig:
             raise QtxError(f"training: model.beam and model.order predicted need values, method {method} has none")
         for key in _UNKNOWN.get(method, ()):
             if getattr(self, key):
-                raise QtxError(f"training: {key} is {getattr(self, key)}, expected 0: {method} has no use for it")
+                value, off = (str(x).lower() for x in (getattr(self, key), type(getattr(self, key))()))
+                raise QtxError(f"training: {key} is {value}, expected {off}: {method} has no use for it")
+        if self.conservative == "gap" and method != "q":
+            raise QtxError(f"training: conservative is gap, which only method q knows, not {method}")
+        if self.margin and not self.margin_weight:
+            raise QtxError(f"training: margin is {self.margin}, but its margin_weight is 0")
         if self.tighten and (self.n_step == 1 or method not in ("q", "cql")):
             raise QtxError(f"training: tighten needs method q or cql and n_step above 1, not {method}, {self.n_step}")
         if (self.loss == "hl_gauss") != (model.atoms > 0):

@@ -44,6 +44,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, run: checkpoint.Run | None, config: TrainConfig, world) -> int:
     """Begin or continue a run; of several processes the first one writes."""
+    from qtx_ros.learn.sentences import check_encoder, fingerprint
     from qtx_ros.learn.trainer import Trainer, open_windows
 
     folder, begun = Path(args.output), run is not None
@@ -52,13 +53,12 @@ def _run(args: argparse.Namespace, run: checkpoint.Run | None, config: TrainConf
     if run is None:
         data = {**described, "command": _command(args)}
         if config.model.text_encoder != "hashed":
-            from qtx_ros.learn.sentences import fingerprint
-
             data["text_encoder"] = fingerprint(config.model.text_encoder)
         world.wait()  # all have seen that there is no run yet
         create = checkpoint.create_run if world.leads else checkpoint.Run
         run = create(folder, dataset.spec, config, data, args.seed or 0)
     _check_same_data(run, described, dataset)
+    check_encoder(config.model.text_encoder, run.data.get("text_encoder"), folder)
     trainer = Trainer(run.spec, config, run.seed, world)
     windows = open_windows(dataset, config)
     if begun and (folder / checkpoint.CHECKPOINT).exists():

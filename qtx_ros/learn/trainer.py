@@ -39,7 +39,7 @@ class Trainer:
     def __init__(self, spec: Spec, config: TrainConfig, seed: int, world: World = ALONE) -> None:
         if config.threads:
             torch.set_num_threads(config.threads)
-        check_share(config.batch_size, world)
+        check_share(config, world)
         keep_freed_memory()
         self.spec, self.config, self.seed, self.step, self.world = spec, config, seed, 0, world
         self.seconds = 0.0  # spent in training steps, over all resumed parts [s]
@@ -246,7 +246,7 @@ def to_tensors(arrays: dict[str, np.ndarray], device: torch.device) -> Batch:
 def _device(name: str, world: World) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and world.size > 1:
+    if name.startswith("cuda") and world.size > 1:
         name = f"cuda:{world.local}"
     try:
         return torch.empty(0, device=name).device
@@ -255,7 +255,7 @@ def _device(name: str, world: World) -> torch.device:
 
 
 def _decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Weight decay on matrices, none on biases and norms."""
+    """Weight decay on what has two dimensions or more, embeddings too; none on biases and norms of layers."""
     parameters = list(model.parameters())
     matrices, vectors = [p for p in parameters if p.ndim >= 2], [p for p in parameters if p.ndim < 2]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from qtx_ros.model.decoder import ActionDecoder, Walk
+from qtx_ros.preprocess import cells
 
 
 class PlainCode(nn.Module):
@@ -21,7 +20,6 @@ class PlainCode(nn.Module):
     def __init__(self, bins: tuple[int, ...]) -> None:
         super().__init__()
         self.bins, self.sizes, self.places = bins, bins, len(bins)
-        self.dimensions = tuple(range(len(bins)))  # to which the token of each place belongs
 
     def to_tokens(self, bins: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Tokens int64 [B, K] of bins int64 [B, D]."""
@@ -60,11 +58,11 @@ class CoarseCode(PlainCode):
         pieces = [(inside,) if many == 1 else (many, inside) for many, inside in self.cells]
         self.sizes = tuple(size for piece in pieces for size in piece)
         self.places = len(self.sizes)
-        self.dimensions = tuple(d for d, piece in enumerate(pieces) for _ in piece)
+        dimensions = [d for d, piece in enumerate(pieces) for _ in piece]  # to which the token of each place belongs
         widest = max(self.sizes)
         counts = torch.tensor(self.sizes)[:, None].repeat(1, widest)
-        for place, (d, size) in enumerate(zip(self.dimensions, self.sizes, strict=True)):
-            if place and d == self.dimensions[place - 1]:
+        for place, (d, size) in enumerate(zip(dimensions, self.sizes, strict=True)):
+            if place and d == dimensions[place - 1]:
                 counts[place] = (bins[d] - size * torch.arange(widest)).clamp(1, size)
         self.register_buffer("counts", counts, persistent=False)  # [K, M]: bins of a token after each bin before it
         self.even = all(many * inside == count for (many, inside), count in zip(self.cells, bins, strict=True))
@@ -136,12 +134,6 @@ def _whole_row(coarse: Tensor, fine: Tensor, cell: Tensor) -> Tensor:
     others = fine.amax(1, keepdim=True) + coarse - coarse.gather(1, cell[:, None])  # [B, cells]
     chosen = torch.arange(coarse.shape[1], device=cell.device) == cell[:, None]  # [B, cells]
     return torch.where(chosen[..., None], fine[:, None], others[..., None]).flatten(1)
-
-
-def cells(bins: int, base: int) -> tuple[int, int]:
-    """Number of cells and of bins in each (in the last maybe fewer) that `bins` bins make, at most `base` in a cell."""
-    inside = math.ceil(bins / math.ceil(bins / base))
-    return math.ceil(bins / inside), inside
 
 
 def taken(q: Tensor, choices: Tensor) -> Tensor:

@@ -12,8 +12,6 @@ from qtx_ros.model.heads import QHead
 from qtx_ros.model.hyper import gather, spread
 from qtx_ros.model.transformer import DecoderBlock, KeysValues
 
-Choose = Callable[[int, Tensor], Tensor]  # place and Q [B, M] → the bins to go on from, int64 [B]
-
 
 class ActionDecoder(QHead):
     """Q_k(context, t_1 … t_{k-1}, ·) for K tokens with `sizes` bins each; absent bins are −inf.
@@ -127,21 +125,16 @@ class Walk:
         return None
 
 
-def best(_: int, q: Tensor) -> Tensor:
-    """The best bin, int64 [B] of Q [B, M]."""
-    return q.argmax(-1)
-
-
 def decode(
-    walks: Sequence[Walk], combine: Callable[[list[Tensor]], Tensor], places: int, choose: Choose = best
+    walks: Sequence[Walk], combine: Callable[[list[Tensor]], Tensor], places: int
 ) -> tuple[Tensor, Tensor]:
-    """Token after token on the combined Q: the choices int64 [B, K] and all Q [B, K, M].
+    """Token after token the best bin of the combined Q: the choices int64 [B, K] and all Q [B, K, M].
 
-    In each place `combine` makes one Q [B, M] of those of the walks, `choose` takes a bin, and all go on from it.
+    In each place `combine` makes one Q [B, M] of those of the walks, and all go on from its best bin.
     """
     choices, q_all = [], []
-    for place in range(places):
+    for _ in range(places):
         q = combine([walk.next(choices[-1] if choices else None) for walk in walks])  # [B, M]
-        choices.append(choose(place, q))
+        choices.append(q.argmax(-1))
         q_all.append(q)
     return torch.stack(choices, 1), torch.stack(q_all, 1)

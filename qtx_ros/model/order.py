@@ -27,7 +27,6 @@ class OrderedCode(PlainCode):
         self.predicted = predicted
         if predicted:
             self.sizes, self.places = (*bins, count), count + 1
-            self.dimensions = (None,) * self.places  # they depend on the order that was chosen
         self.widest = max(self.sizes)
         orders = torch.tensor([[d, *(i for i in range(count) if i != d)] for d in range(count)])
         self.register_buffer("orders", orders, persistent=False)  # [D, D]: dimension at each place, of each choice

@@ -12,9 +12,8 @@ from qtx_ros.model.beam import decide, margin
 from qtx_ros.model.codes import CoarseCode, PlainCode
 from qtx_ros.model.concat import ConcatDecoder
 from qtx_ros.model.config import ModelConfig as ModelConfig  # part of this module's face
-from qtx_ros.model.decoder import ActionDecoder, SingleHead, Walk, decode
+from qtx_ros.model.decoder import ActionDecoder, SingleHead, Walk
 from qtx_ros.model.encoder import FrameEncoder, Observer, StateEncoder
-from qtx_ros.model.explore import explorer
 from qtx_ros.model.heads import atom_edges
 from qtx_ros.model.hyper import gather, spread
 from qtx_ros.model.maxvit import MaxViTEncoder
@@ -207,17 +206,6 @@ class QTransformer(nn.Module):
     def walks(self, context: Tensor) -> list[Walk]:
         """A walk of each of those that decide."""
         return [self.code.walk(critic, context) for critic in self.deciders]
-
-    def sample(
-        self, context: Tensor, generator: torch.Generator, temperature: float = 0.0, random: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """`decode` that explores: bins from softmax(Q / temperature), 0 the best; random ones where `random` says so.
-
-        random: bool [B, D]; epsilon over a subset of the dimensions is `torch.rand(B, D, …) < epsilon`. Later
-        dimensions see the bins that were taken before them. In process only.
-        """
-        choose = explorer(self.code.dimensions, generator, temperature, random)
-        return self.code.decision(*decode(self.walks(context), smallest, self.code.places, choose))
 
     def set_statistics(self, pixel_mean: Tensor, pixel_std: Tensor, state_mean: Tensor, state_std: Tensor) -> None:
         """Set what normalises pixels [3] and state [S]; a standard deviation must be positive."""

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class TokenLearner(nn.Module):
-    """A few tokens, each a sum of all places weighted by what an MLP of its own makes of them (TokenLearner 1.1)."""
+    """A few tokens, each a sum of all places weighted by what an MLP of its own makes of them (as in q-transformer)."""
 
     def __init__(self, channels: int, tokens: int) -> None:
         super().__init__()

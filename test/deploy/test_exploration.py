@@ -9,7 +9,7 @@ from qtx_ros.deploy.exploration import Exploration, Explorer, annealed, gumbel, 
 from qtx_ros.deploy.pilot import Pilot
 from qtx_ros.deploy.policy import Choice, Policy
 from qtx_ros.errors import QtxError
-from qtx_ros.preprocess import from_bins
+from qtx_ros.preprocess import decided_together, from_bins
 from qtx_ros.spec import Spec
 
 SPEC = Spec.load("sawyer_sim")
@@ -50,6 +50,24 @@ def test_gumbel_draws_from_the_softmax_and_never_an_absent_bin():
             share = np.bincount(values, minlength=3) / DRAWS
             np.testing.assert_allclose(share, weights / weights.sum(), atol=TOLERANCE)
             assert (share[weights == 0] == 0).all()
+
+
+def test_of_cells_one_is_drawn_first_however_many_bins_it_has():
+    """Two cells of three bins and a row without cells: the cell's best Q counts once, not three times."""
+    q = np.array([[np.log(4), np.log(2), 0.0, 0.0, 0.0, -np.inf], [0.0, np.log(3), *[-np.inf] * 4]])
+    random = np.random.default_rng(0)
+    drawn = np.array([gumbel(q, 1.0, random, (3, 1)) for _ in range(DRAWS)])
+    first = np.array([4, 2, 1, 0, 0, 0]) / 7 * 4 / 5 + np.array([0, 0, 0, 1, 1, 0]) / 2 * 1 / 5
+    for values, expected in zip(drawn.T, (first, np.array([1, 3, 0, 0, 0, 0]) / 4), strict=True):
+        np.testing.assert_allclose(np.bincount(values, minlength=6) / DRAWS, expected, atol=TOLERANCE)
+
+
+def test_a_coarse_network_says_which_bins_it_decides_together():
+    counts = dataclasses.replace(SPEC.commands[0], dimensions=SPEC.dimensions[:2])
+    spec = dataclasses.replace(SPEC, commands=(counts,))
+    assert decided_together(spec, {"code": "coarse", "code_base": 16}) == (16, 16)  # of 256 bins
+    assert decided_together(spec, {"code": "coarse", "code_base": 256}) == (1, 1)
+    assert decided_together(spec, {"code": "plain"}) is None and decided_together(spec, {}) is None
 
 
 def test_a_temperature_near_zero_takes_the_best_bins():

@@ -17,7 +17,7 @@ BINS = tensor([[0, 0], [1, 0]])
 def test_a_margin_is_asked_of_demonstrated_samples_only():
     # sample 0: 0.45 + 0.1 leads 0.5 by 0.05; 0.6 + 0.1 leads 0.2 by 0.5
     found = rules.margin_loss(Q, BINS, tensor([True, False]), 0.1)
-    assert found.item() == pytest.approx((0.05 + 0.5) / 2)
+    assert found.item() == pytest.approx((0.05 + 0.5) / 4)
     assert rules.margin_loss(Q, BINS, tensor([False, False]), 0.1) == 0
 
 

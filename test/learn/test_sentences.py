@@ -14,7 +14,7 @@ import torch
 from small_run import SMALL, small_config, small_spec, write_small_set
 from test_variants import OFFLINE
 
-from qtx_ros import config
+from qtx_ros import cli, config
 from qtx_ros.deploy.bundle import load_bundle
 from qtx_ros.deploy.policy import Policy
 from qtx_ros.deploy.sentences import SentenceEncoder
@@ -123,6 +123,31 @@ def test_it_trains_exports_and_acts_without_network_and_without_its_folder(tmp_p
     (tmp_path / "bundle" / "tokenizer.json").write_bytes(tokenizer(unk_token="!"))
     with pytest.raises(QtxError, match="tokenizer.json has"):
         load_bundle(tmp_path / "bundle")
+
+
+def test_an_encoder_is_found_by_the_name_of_its_package(tmp_path, monkeypatch):
+    package = tmp_path / "a_tiny_encoder"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise ImportError('it is not imported')")
+    write_bert(package / "model")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert sentences.find_encoder("a-tiny-encoder") == package / "model"
+    assert sentences.open_encoder("a-tiny-encoder").size == 8
+
+
+def test_an_encoder_that_was_changed_is_refused_when_a_run_goes_on(tmp_path, capsys):
+    encoder, settings = tmp_path / "encoder", tmp_path / "config.json"
+    write_bert(encoder)
+    write_small_set(tmp_path / "set", small_spec())
+    told = small_config(steps=2, model=replace(SMALL, text_encoder=str(encoder)))
+    settings.write_text(json.dumps(config.dump(told)))
+    command = ["train", str(tmp_path / "set"), "-o", str(tmp_path / "run"), "--config", str(settings)]
+    assert cli.main(command) == 0
+    assert cli.main([*command, "--resume"]) == 0
+    (encoder / "1_Pooling").mkdir()
+    (encoder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_cls_token": True}))
+    assert cli.main([*command, "--resume"]) == 1
+    assert "was trained with another sentence encoder than" in capsys.readouterr().err
 
 
 def test_what_is_no_encoder_is_named(tmp_path):

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_run import SMALL, small_spec
 
-from qtx_ros.model.codes import CoarseCode, cells
+from qtx_ros.model.codes import CoarseCode
 from qtx_ros.model.policy import QTransformer
+from qtx_ros.preprocess import cells
 
 COARSE = replace(SMALL, code="coarse", code_base=4)
 
@@ -27,7 +28,7 @@ def test_every_bin_comes_back_from_its_tokens(counts, base):
     code = CoarseCode(tuple(counts), base)
     bins = torch.stack([torch.arange(max(counts)) % n for n in counts], 1)
     tokens = code.to_tokens(bins)
-    assert tokens.shape == (max(counts), code.places) and len(code.dimensions) == code.places
+    assert tokens.shape == (max(counts), code.places) and len(code.sizes) == code.places
     assert torch.equal(code.to_bins(tokens), bins)
     assert (tokens < torch.tensor(code.sizes)).all()
     if not code.even:  # a bin is present after the cell that it lies in
@@ -42,7 +43,7 @@ def test_cells_are_as_even_as_they_can_be_and_none_is_empty(bins, base):
 
 def test_few_bins_stay_one_token():
     code = CoarseCode((16, 17, 256, 2), 16)
-    assert code.sizes == (16, 2, 9, 16, 16, 2) and code.dimensions == (0, 1, 1, 2, 2, 3)
+    assert code.sizes == (16, 2, 9, 16, 16, 2)
 
 
 def test_tokens_beyond_the_last_bin_are_absent():
