@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qtx_ros import ros
+from qtx_ros.nodes.any_publisher import hear_any
 
 
 class Connections:
@@ -26,6 +27,11 @@ class Connections:
             ros.message(type), topic, callback, qos, callback_group=group or self._group
         )
         self._made.append((self._node.destroy_subscription, made))
+
+    def listen_to_any(self, type: str, topic: str, callback: Callable) -> None:
+        """Subscribe whatever the publishers' quality of service; `callback` may get a message more than once."""
+        made = hear_any(self._node, type, topic, callback, self._group)
+        self._made.extend((self._node.destroy_subscription, each) for each in made)
 
     def publisher(self, type: str, topic: str, qos: Any) -> Any:
         """Advertise."""

@@ -10,8 +10,7 @@ from qtx_ros import ros
 from qtx_ros.errors import QtxError
 from qtx_ros.nodes.episode_keys import ACTIONS, EpisodeKeys
 from qtx_ros.nodes.intervention import Intervention
-from qtx_ros.nodes.jog import Jog
-from qtx_ros.nodes.robot_link import RobotLink
+from qtx_ros.nodes.teleop_drive import Drive
 from qtx_ros.spec import Spec
 
 DEAD_ZONE = 0.1
@@ -26,17 +25,17 @@ class JoyTeleop(ros.Node):
         super().__init__("teleop", **options)
         self._declare(speed)
         self._axes = list(self._value("axes"))
-        self._jog, self._link, self._episodes = Jog(spec), RobotLink(self, spec), EpisodeKeys(self)
-        self._intervention = Intervention(self, spec)
+        self._drive, self._episodes, self._intervention = Drive(self, spec), EpisodeKeys(self), Intervention(self, spec)
         self._dimensions = len(spec.dimensions)
         if self._dimensions > 2 * len(self._axes):
             raise QtxError(
                 f"robot {spec.name!r} has {self._dimensions} dimensions, the parameter 'axes' names {len(self._axes)} "
                 f"axes for two banks: expected at least {-(-self._dimensions // 2)}"
             )
-        self._buttons, self._joy, self._heard, self._moving = (), None, -np.inf, False
+        self._buttons, self._joy, self._heard = (), None, -np.inf
         self.create_subscription(ros.message("sensor_msgs/msg/Joy"), "joy", self._on_joy, 10)
-        self.create_timer(spec.period_ns * 1e-9, self._on_tick)
+        steady = ros.Clock(clock_type=ros.ClockType.STEADY_TIME)  # nobody sets it: letting go must not wait
+        self.create_timer(spec.period_ns * 1e-9, self._on_tick, clock=steady)
 
     def _declare(self, speed: float) -> None:
         def declare(name, default, text):
@@ -61,23 +60,14 @@ class JoyTeleop(ros.Node):
 
     def finish(self) -> None:
         """Let the robot stay where it is, if the joystick moves it."""
-        if self._moving and (state := self._link.state()) is not None:
-            self._link.send(self._jog.stop(state))
+        self._drive.finish()
 
     def _on_tick(self) -> None:
         alive = self._joy is not None and time.monotonic() - self._heard < TIMEOUT
         held = alive and _pressed(self._buttons, self._value("deadman_button"))
         if alive:  # a joystick that died hands nothing back: the policy holds the robot
             self._intervention.say(held)
-        state = self._link.state()
-        if state is None or not (held or self._moving):
-            return
-        speeds = self._speeds() if held else np.zeros(self._dimensions)
-        if speeds.any():
-            self._link.send(self._jog.command(speeds, state))
-        elif self._moving:
-            self._link.send(self._jog.stop(state))
-        self._moving = bool(speeds.any())
+        self._drive.move(self._speeds() if held else np.zeros(self._dimensions))
 
     def _speeds(self) -> np.ndarray:
         """Float64 [D] in [-1, 1]."""

@@ -11,8 +11,7 @@ from qtx_ros import ros
 from qtx_ros.errors import QtxError
 from qtx_ros.nodes.episode_keys import ACTIONS, EpisodeKeys
 from qtx_ros.nodes.intervention import Intervention
-from qtx_ros.nodes.jog import Jog
-from qtx_ros.nodes.robot_link import RobotLink
+from qtx_ros.nodes.teleop_drive import Drive
 from qtx_ros.spec import Spec
 
 UP, DOWN = "qwertyuiop", "asdfghjkl;"
@@ -31,34 +30,29 @@ class KeyboardTeleop(ros.Node):
         if len(spec.dimensions) > len(UP):
             raise QtxError(f"robot {spec.name!r} has {len(spec.dimensions)} dimensions, there are keys for {len(UP)}")
         self._speed, self._keys = speed, keys
-        self._jog, self._link, self._episodes = Jog(spec), RobotLink(self, spec), EpisodeKeys(self)
-        self._intervention, self._human = Intervention(self, spec), False
+        self._drive, self._episodes, self._intervention = Drive(self, spec), EpisodeKeys(self), Intervention(self, spec)
+        self._human = False
         self._speeds = np.zeros(len(spec.dimensions))  # -1, 0 or 1
         self._until = np.zeros(len(spec.dimensions))  # [s] when a key counts as released
-        self.create_timer(spec.period_ns * 1e-9, self._on_tick)
+        steady = ros.Clock(clock_type=ros.ClockType.STEADY_TIME)  # nobody sets it: letting go must not wait
+        self.create_timer(spec.period_ns * 1e-9, self._on_tick, clock=steady)
 
     def finish(self) -> None:
         """Let the robot stay where it is, if a key moves it."""
-        if self._speeds.any() and (state := self._link.state()) is not None:
-            self._link.send(self._jog.stop(state))
+        self._drive.finish()
 
     def _on_tick(self) -> None:
-        now, stop = time.monotonic(), False
-        for key in self._keys():
-            stop = stop or key == STOP
+        now, typed = time.monotonic(), self._keys()
+        for key in typed:
             self._press(key, now)
             self._human = key != HAND_BACK and (self._human or key == STOP or bool(self._speeds.any()))
         self._intervention.say(self._human)
-        moved = self._speeds.any()
         self._speeds[self._until < now] = 0.0
-        state = self._link.state()
-        if state is None:
-            self.get_logger().warning("no joint states: nothing is commanded", throttle_duration_sec=5.0)
-        elif stop or (moved and not self._speeds.any()):
+        if STOP in typed or HAND_BACK in typed:
             self._speeds[:] = 0.0
-            self._link.send(self._jog.stop(state))
-        elif moved:
-            self._link.send(self._jog.command(self._speeds * self._speed, state))
+        if STOP in typed:
+            self._drive.stop()
+        self._drive.move(self._speeds * self._speed)
 
     def _press(self, key: str, now: float) -> None:
         if key in EPISODE:

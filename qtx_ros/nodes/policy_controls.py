@@ -10,6 +10,7 @@ from qtx_ros import ros
 from qtx_ros.deploy.guard import PAUSED, Deadman, Guard
 from qtx_ros.deploy.takeover import Takeover
 from qtx_ros.nodes.connections import Connections
+from qtx_ros.nodes.emergency_stop import TOPIC, EmergencyStop
 from qtx_ros.spec import Spec
 
 RELIABLE = ros.QoSProfile(depth=10)
@@ -26,9 +27,7 @@ class Controls:
         self.guard, self.takeover, self._deadman = Guard(), Takeover(), None
         self._paused = False
         trigger = ros.service("std_srvs/srv/Trigger")
-        node.create_subscription(
-            ros.message("std_msgs/msg/Bool"), "emergency_stop", self._on_stop, RELIABLE, callback_group=group
-        )
+        EmergencyStop(node, self._on_stop, group)
         services = {"stop": self._on_stop_service, "rearm": self._on_rearm}
         services |= {"pause": self._on_pause, "resume": self._on_resume}
         for name, callback in services.items():
@@ -39,7 +38,7 @@ class Controls:
         self.guard.latch_after = latch_after
         self._deadman = Deadman() if deadman_button >= 0 else None
         self.reset()
-        to.listen(spec.intervention.type, spec.intervention.topic, self._on_intervention, RELIABLE)
+        to.listen_to_any(spec.intervention.type, spec.intervention.topic, self._on_intervention)
         if self._deadman is not None:
             to.listen("sensor_msgs/msg/Joy", "joy", lambda msg: self._on_joy(msg, deadman_button), RELIABLE)
 
@@ -71,9 +70,9 @@ class Controls:
     def _now(self) -> int:
         return self._node.get_clock().now().nanoseconds
 
-    def _on_stop(self, msg: Any) -> None:
-        self.guard.press(bool(msg.data), "topic 'emergency_stop'")
-        if msg.data:
+    def _on_stop(self, pressed: bool) -> None:
+        self.guard.press(pressed, f"topic {TOPIC!r}")
+        if pressed:
             self._stopped()
 
     def _on_stop_service(self, _request: Any, response: Any) -> Any:

@@ -260,7 +260,8 @@ class Driver:
         self._send(self.pilot.at(self._now()) if self.pilot.streamed else command.values)
         watch.lap("publish")
         if self.outputs.tell(command, tick_ns, observation, watch.laps):
-            self.diagnose()
+            reason = self.health.reason
+            self.outputs.diagnose(self.active, self._explain(reason) if reason else "")
 
     def _send(self, values: np.ndarray) -> None:
         """Send values, float64 [D]; half-way between two rotations there may be none, then that moment gets nothing."""
@@ -276,7 +277,7 @@ class Driver:
             self.pilot.reset()
 
     def diagnose(self) -> None:
-        """Publish the health of the node."""
+        """Publish the health of the node, and what the ROS graph shows against hearing its inputs and people."""
+        why = self._explain(self.health.reason) if self.active else ""  # takes its time: no tick waits for it
         with self.lock:
-            why = self._explain(self.health.reason) if self.active and self.health.reason else ""
             self.outputs.diagnose(self.active, why)

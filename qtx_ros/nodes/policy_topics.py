@@ -6,6 +6,8 @@ from typing import Any
 
 from qtx_ros import ros
 from qtx_ros.deploy.safety import NO_INSTRUCTION
+from qtx_ros.nodes import emergency_stop
+from qtx_ros.nodes.any_publisher import unheard
 from qtx_ros.spec import Spec
 
 NEWEST = ros.QoSProfile(depth=1, reliability=ros.ReliabilityPolicy.BEST_EFFORT)  # cameras
@@ -15,7 +17,7 @@ LATCHED = ros.QoSProfile(depth=1, durability=ros.DurabilityPolicy.TRANSIENT_LOCA
 
 
 def explain(node, spec: Spec, qos: dict[str, Any], reason: str) -> str:
-    """Sentences on inputs that cannot arrive, joined; empty when the graph shows nothing against them.
+    """Sentences on inputs and people that cannot be heard, joined; empty when the graph shows nothing against them.
 
     `qos` maps each topic of the spec to the profile it is subscribed with. `reason` is why the robot is held: whether
     an instruction is missing.
@@ -25,6 +27,8 @@ def explain(node, spec: Spec, qos: dict[str, Any], reason: str) -> str:
     for stream in streams:
         offers = node.get_publishers_info_by_topic(stream.topic)
         sentences.append(mismatch(node.resolve_topic_name(stream.topic), stream.type, qos[stream.topic], offers))
+    sentences.append(unheard(node, emergency_stop.TYPE, emergency_stop.TOPIC))
+    sentences.append(unheard(node, spec.intervention.type, spec.intervention.topic))
     return "; ".join(filter(None, sentences))
 
 

@@ -18,6 +18,7 @@ from qtx_ros.deploy.bundle import bundle_folder, load_bundle
 from qtx_ros.deploy.takeover import Takeover
 from qtx_ros.deploy.watch import Watch
 from qtx_ros.errors import QtxError
+from qtx_ros.nodes.any_publisher import hear_any
 from qtx_ros.nodes.robot_link import RobotLink
 from qtx_ros.nodes.run import overrides, run
 from qtx_ros.spec import Spec
@@ -56,7 +57,7 @@ class Watchdog(ros.Node):
         self._link, self._sent = RobotLink(self, spec), np.full(len(spec.dimensions), np.nan)
         self._held: np.ndarray | None = None  # where the robot is held, while it is
         self._listen("qtx_ros/msg/Decision", f"{self._value('policy')}/decision", self._on_decision)
-        self._listen(spec.intervention.type, spec.intervention.topic, self._on_intervention)
+        hear_any(self, spec.intervention.type, spec.intervention.topic, self._on_intervention)
         for stream in spec.commands:
             self._listen(stream.type, stream.topic, lambda msg, stream=stream: self._on_command(stream, msg))
         self.create_timer(1 / spec.rate, self._on_tick, clock=ros.Clock(clock_type=ros.ClockType.STEADY_TIME))

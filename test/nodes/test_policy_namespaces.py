@@ -70,7 +70,7 @@ def test_each_policy_drives_the_robot_of_its_namespace(pairs):
 def test_an_emergency_stop_holds_the_robot_of_its_namespace_only(pairs):
     left, right = pairs["left"][1], pairs["right"][1]
     stop = left.node.create_publisher(ros.message("std_msgs/msg/Bool"), "emergency_stop", 10)
-    assert wait(lambda: stop.get_subscription_count() == 1)
+    assert wait(stop.get_subscription_count)
     stop.publish(ros.message("std_msgs/msg/Bool")(data=True))
     assert wait(lambda: left.decisions[-1].hold)
     count = len(right.choices())

@@ -19,9 +19,10 @@ class QoSMessageLostInfo:
 
 @dataclass(frozen=True)
 class SubscriptionEventCallbacks:
-    """rclpy's, of which messages lost on the wire are offered: `message_lost(QoSMessageLostInfo)`."""
+    """rclpy's, of which two are offered: `message_lost(QoSMessageLostInfo)`, and a warning that can be left out."""
 
     message_lost: Callable[[QoSMessageLostInfo], None] | None = None
+    use_default_callbacks: bool = True  # warn of a publisher whose quality of service does not match
 
 
 class MessageLostEvent(GuardCondition):

@@ -94,7 +94,8 @@ class Subscription:
         on_lost = event_callbacks.message_lost if event_callbacks else None
         self.event_handlers = [MessageLostEvent(node, on_lost, callback_group)] if on_lost else []
         report = self.event_handlers[0].report if on_lost else None
-        self._reader: Reader = node.participant.reader(channel, profile, self._warn, report)
+        warn = self._warn if event_callbacks is None or event_callbacks.use_default_callbacks else None
+        self._reader: Reader = node.participant.reader(channel, profile, warn, report)
         self.condition = self._reader.condition
         node.participant.add_endpoints(node.get_fully_qualified_name(), self._reader)
 
