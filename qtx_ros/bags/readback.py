@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from mcap.records import Channel, Message
@@ -13,19 +13,24 @@ from qtx_ros.bags.target import Digest
 from qtx_ros.errors import QtxError
 
 
-def verify(bag: Path, digests: Mapping[str, Digest], ros: bool = True) -> None:
-    """QtxError unless every file of the bag directory reads back as what `digests` says was written, by topic."""
+def verify(
+    bag: Path, digests: Mapping[str, Digest], ros: bool = True, progress: Callable[[], None] = lambda: None
+) -> None:
+    """QtxError unless every file of the bag directory reads back as what `digests` says was written, by topic.
+
+    `progress` is called at every message.
+    """
     try:
-        _compare(_with_mcap(sorted(bag.glob("*.mcap"))), digests, "mcap")
+        _compare(_with_mcap(sorted(bag.glob("*.mcap")), progress), digests, "mcap")
         if ros:
-            _compare(_with_rosbags(bag), digests, "rosbags")
+            _compare(_with_rosbags(bag, progress), digests, "rosbags")
     except QtxError:
         raise
     except Exception as error:  # whatever a reader stumbles over says that the bag is not good
         raise QtxError(f"{bag} cannot be read back: {' '.join(str(error).split()) or type(error).__name__}") from None
 
 
-def _with_mcap(files: Iterable[Path]) -> dict[str, Digest]:
+def _with_mcap(files: Iterable[Path], progress: Callable[[], None]) -> dict[str, Digest]:
     """In the order of the file, one chunk at a time; checksums are compared."""
     found: dict[str, Digest] = defaultdict(Digest)
     for file in files:
@@ -36,16 +41,18 @@ def _with_mcap(files: Iterable[Path]) -> dict[str, Digest]:
                     topics[record.id] = record.topic
                 elif isinstance(record, Message):
                     found[topics[record.channel_id]].add(record.log_time, record.data)
+                    progress()
     return found
 
 
-def _with_rosbags(bag: Path) -> dict[str, Digest]:
+def _with_rosbags(bag: Path, progress: Callable[[], None]) -> dict[str, Digest]:
     from rosbags.rosbag2 import Reader
 
     found: dict[str, Digest] = defaultdict(Digest)
     with Reader(bag) as reader:
         for connection, log_ns, data in reader.messages():
             found[connection.topic].add(log_ns, data)
+            progress()
         counts = {topic: info.msgcount for topic, info in reader.topics.items() if info.msgcount}
     if counts != {topic: digest.count for topic, digest in found.items()}:
         raise QtxError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from collections import Counter
@@ -19,8 +20,8 @@ class Recording:
     """Writes `folder/name` from a thread of its own. Its methods never block but for `close` and `abort`.
 
     When more than `capacity` bytes wait, or after the disk refused a write (`error` says why), messages are dropped and
-    counted in `lost`. Another thread forces to disk what was written, so that neither the writer nor `close` waits
-    long. `split_bytes` and `split_ns` as in `BagWriter`.
+    counted in `lost`; a mark finds room however many wait. Another thread forces to disk what was written, so that
+    neither the writer nor `close` waits long. `split_bytes` and `split_ns` as in `BagWriter`.
     """
 
     def __init__(
@@ -60,13 +61,12 @@ class Recording:
 
     def write(self, topic: str, receive_ns: int, data: bytes, publish_ns: int | None = None) -> bool:
         """Queue one serialised message of a declared topic; false if it was lost."""
-        with self._lock:
-            if self.error is not None or self._waiting + len(data) > self._capacity:
-                self.lost[topic] += 1
-                return False
-            self._waiting += len(data)
-        self._queue.put((self._writer.write, (topic, receive_ns, data, publish_ns), len(data)))
-        return True
+        return self._put(topic, receive_ns, data, publish_ns, self._capacity)
+
+    def mark(self, topic: str, receive_ns: int, data: bytes) -> None:
+        """Queue a message that the episode means nothing without, however many wait; QtxError if the disk refused."""
+        if not self._put(topic, receive_ns, data, None, math.inf):
+            raise self.error
 
     def attach(self, name: str, text: str) -> None:
         """Put a small text file beside the recording."""
@@ -88,6 +88,15 @@ class Recording:
         """Delete the bag."""
         self._finish()
         self._writer.abort()
+
+    def _put(self, topic: str, receive_ns: int, data: bytes, publish_ns: int | None, capacity: float) -> bool:
+        with self._lock:
+            if self.error is not None or self._waiting + len(data) > capacity:
+                self.lost[topic] += 1
+                return False
+            self._waiting += len(data)
+        self._queue.put((self._writer.write, (topic, receive_ns, data, publish_ns), len(data)))
+        return True
 
     def _finish(self) -> None:
         self._queue.put(None)

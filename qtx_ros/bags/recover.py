@@ -16,7 +16,7 @@ from typing import IO
 from qtx_ros.bags import lock, sources
 from qtx_ros.bags.labels import LABELS_FILE, Label, add_label, read_labels
 from qtx_ros.bags.recovered import Recovered, table
-from qtx_ros.bags.recovery import TEMPORARY, recover
+from qtx_ros.bags.recovery import TEMPORARY, Progress, recover
 from qtx_ros.bags.writer import sync_folder
 from qtx_ros.errors import QtxError
 
@@ -30,14 +30,16 @@ LEFTOVER_BYTES = 2 << 20  # an unreadable recording of no more is a first chunk 
 # --- what a recorder left behind ---
 
 
-def salvage(folder: str | Path) -> list[Recovered]:
+def salvage(folder: str | Path, spare: int = 0, progress: Progress = lambda done, total: None) -> list[Recovered]:
     """Finish what recorders that died left in `folder`: each hidden `.NAME` becomes the bag `NAME`, with a comment in
     its labels and no other label; one without a single message is removed.
 
     Recordings that run are left alone. Killed at any moment and called again, it comes to the same end. A recording
-    that cannot be finished stays as it is: its result has no path, and its `notes` say why.
+    that cannot be finished stays as it is: its result has `failed`, and its `notes` say why. `spare` and `progress` as
+    in `recover`.
     """
-    return [found for hidden in _unfinished(Path(folder)) if (found := _salvage(hidden)) is not None]
+    found = [_salvage(hidden, spare, progress) for hidden in _unfinished(Path(folder))]
+    return [recovered for recovered in found if recovered is not None]
 
 
 def _unfinished(folder: Path) -> list[Path]:
@@ -48,15 +50,15 @@ def _unfinished(folder: Path) -> list[Path]:
     return [path for path in hidden if any(path.glob(f"{path.name[1:]}_*.mcap")) or (path / lock.LOCK_FILE).exists()]
 
 
-def _salvage(hidden: Path) -> Recovered | None:
+def _salvage(hidden: Path, spare: int, progress: Progress) -> Recovered | None:
     """Finish one recording; None if it runs, or is no longer there."""
     with _claimed(hidden) as mine:
         if not mine:
             return None
         try:
-            return _finish(hidden)
+            return _finish(hidden, spare, progress)
         except QtxError as error:
-            return Recovered(hidden, None, notes=(str(error),))
+            return Recovered(hidden, None, notes=(str(error),), failed=True)
 
 
 @contextmanager
@@ -88,14 +90,14 @@ def _files(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if sources.is_storage(path)]
 
 
-def _finish(hidden: Path) -> Recovered | None:
+def _finish(hidden: Path, spare: int, progress: Progress) -> Recovered | None:
     """Finish a recording that is ours alone."""
     path = hidden.with_name(hidden.name[1:])
     if path.exists():
         return _already_there(hidden, path)
     recovered = Recovered(hidden, None)
     if _files(hidden):
-        recovered = recover(hidden, path, prepare=_comment, claimed=True)
+        recovered = recover(hidden, path, prepare=_comment, progress=progress, claimed=True, spare=spare)
     if recovered.path is None and sum(loss.bytes for loss in recovered.losses) > LEFTOVER_BYTES:
         aside = path.with_name(f"{path.name}_unreadable")
         os.rename(hidden, aside)

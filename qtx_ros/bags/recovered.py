@@ -35,6 +35,7 @@ class Recovered:
     exact: bool = False  # `lost` is all that is lost
     seconds: float = 0.0  # how long it took
     verified: bool = False  # what was written was read back and is the same
+    failed: bool = False  # it could not be finished and stays as it is; `notes` say why
 
     @property
     def intact(self) -> bool:
@@ -45,6 +46,8 @@ class Recovered:
     def sentence(self) -> str:
         """The outcome in one sentence."""
         kept = sum(self.kept.values())
+        if self.failed:
+            return "; ".join(self.notes)
         if self.path is None:
             return f"{self.source} holds no message that can be read"
         what = f"{self.path} holds {kept:,} messages of {self.source}, read back and found the same"

@@ -23,7 +23,8 @@ from qtx_ros.bags.unzip import unzip_file
 from qtx_ros.bags.writer import sync_folder
 from qtx_ros.errors import QtxError
 
-Progress = Callable[[int, int], None]  # bytes done, bytes in all
+Progress = Callable[[int, int], None]  # bytes copied, bytes in all; called often, also while reading back
+MIB = 1 << 20
 TEMPORARY = ".recovering"  # ends the hidden name of a bag being written
 
 
@@ -35,6 +36,7 @@ def recover(
     prepare: Callable[[Path, Recovered], None] | None = None,
     progress: Progress = lambda done, total: None,
     claimed: bool = False,
+    spare: int = 0,
 ) -> Recovered:
     """Write what can be read of a bag (a directory, a .mcap or a .db3) to `out`, by default beside it.
 
@@ -42,7 +44,8 @@ def recover(
     old one, which is renamed to NAME_damaged. Messages of chunks whose checksum is wrong are left out unless
     `keep_damaged`. `prepare(folder, recovered)` may add to a bag directory before it gets its name. A bag without a
     readable message gives a result without path. QtxError if there is no bag, `out` exists, the bag is being recorded
-    (unless the caller has `claimed` it), the disk refuses, or what was written does not read back as it was.
+    (unless the caller has `claimed` it), the disk has no room for it and `spare` bytes more, or refuses, or what was
+    written does not read back as it was. What `progress` raises ends it, too, and leaves nothing behind.
     """
     source = sources.find(path)
     aside = _aside(source.path) if in_place else None
@@ -57,12 +60,21 @@ def recover(
     try:
         shutil.rmtree(hidden, ignore_errors=True)
         hidden.mkdir(parents=True)
+        check_room(hidden.parent, source.path, source.bytes, spare)
         with lock.hold(hidden):
             return _Recovery(source, out, hidden, aside, keep_damaged, progress).run(prepare)
     except OSError as error:
         raise QtxError(f"cannot write {out}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
+
+
+def check_room(folder: Path, source: Path | str, size: int, spare: int) -> None:
+    """QtxError unless the disk of a folder has room for `size` bytes more of a recovered bag, and `spare` besides."""
+    free = shutil.disk_usage(folder).free
+    if free < size + spare:
+        needs = f"{size / MIB:.0f} MiB and {spare / MIB:.0f} MiB to spare, {folder} has {free / MIB:.0f} MiB free"
+        raise QtxError(f"recovering {source} needs {needs}: make room, or qtx recover it to another disk with --out")
 
 
 def _beside(path: Path) -> Path:
@@ -105,7 +117,8 @@ class _Recovery:
         self.target.close(custom, distro)
         if not sum(self.target.counts.values()):
             return self._result(None, time.monotonic() - started, verified=False)
-        verify(bag, self.target.digests, self.target.is_ros)
+        total = self.source.bytes
+        verify(bag, self.target.digests, self.target.is_ros, lambda: self.progress(total, total))
         self._copy_beside(bag)
         result = self._result(self.out, time.monotonic() - started, verified=True)
         if prepare:
@@ -115,6 +128,7 @@ class _Recovery:
 
     def _copy_files(self) -> None:
         total, done = self.source.bytes, 0
+        self.progress(done, total)
         for file in self.source.files:
             self.tallies.append(self._copy_file(file, lambda at, done=done: self.progress(done + at, total)))
             done += file.stat().st_size

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from qtx_ros.bags import lock
@@ -108,7 +109,7 @@ class BagWriter:
 
     def release(self) -> None:
         """Leave the unfinished bag under its hidden name, for others to repair."""
-        with self._syncing:
+        with self._syncing, suppress(OSError):  # a disk that refuses has what it has
             self._file.close()
         self._lock.close()
 

@@ -154,7 +154,7 @@ class _Episode:
         if not mark.accepted and not self.options.accept_flawed:
             self._remove(name, known)
             broken = "; ".join(mark.problems)
-            reason = f"{self.task.bag} broke its robot's limits: {broken}; use it with qtx label --accept"
+            reason = f"{self.task.bag} is not accepted: {broken}; use it with qtx label --accept"
             return replace(row, status="refused", reason=reason)
         self._check_contract()
         if known is not None and _key(known) == self.key:

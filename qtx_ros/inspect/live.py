@@ -7,6 +7,8 @@ recorded Q-values.
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +30,9 @@ WAIT_NS = 1_000_000_000  # a recorder may receive a message this much later than
 KEEP_NS = 3_000_000_000
 SLACK_NS = 50_000_000  # clocks of sensors are not exact
 SAME_Q = 1e-5  # Q-values of the same inputs differ by less, on any processor
-MOST_TRIES = 64  # combinations of messages that may have been the newest ones
+MOST_INPUTS = 256  # combinations of messages that may have been the newest ones at a decision
+TRIES = 64  # of them and of those before, to find the ones that give its Q-values
+MORE_TRIES = 4096  # for those of an episode that are not found so; another bundle's are never found
 Inputs = tuple[dict[str, np.ndarray], np.ndarray]  # frames by camera, uint8 [H, W, 3]; state float64 [S]
 
 
@@ -129,7 +133,7 @@ class Follower:
                 self._compare(decision)
 
     def _compare(self, decision: Decision) -> None:
-        inputs = list(self._inputs(decision))
+        inputs = list(itertools.islice(self._inputs(decision), MOST_INPUTS))
         if not inputs:
             self._counts["unknown"] += 1
             self._lacking = self._spec.history - 1
@@ -154,10 +158,10 @@ class Follower:
             if not any(named):
                 return
             recent[: len(cameras)] = [found or entries for found, entries in zip(named, recent, strict=False)]
+        frame = functools.cache(lambda place, i: read_frame(cameras[place], recent[place][i], {}))
         for rank in likeliest([len(entries) for entries in recent]):
             chosen = [entries[i] for i, entries in zip(rank, recent, strict=True)]
-            pairs = zip(cameras, chosen, strict=False)
-            frames = {camera.name: read_frame(camera, entry, {}) for camera, entry in pairs}
+            frames = {camera.name: frame(place, rank[place]) for place, camera in enumerate(cameras)}
             values = [read_state(s, entry, []) for s, entry in zip(states, chosen[len(cameras) :], strict=True)]
             state = np.concatenate([*values, np.empty(0)])
             if np.isfinite(state).all():  # with any other the policy would have held
@@ -180,6 +184,7 @@ class Memory:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._seen: deque[list[Inputs]] = deque(maxlen=policy.spec.history - 1)
+        self._more = MORE_TRIES
 
     def forget(self) -> None:
         """The policy held: it begins anew."""
@@ -189,18 +194,22 @@ class Memory:
         """Bins of the inputs that come closest to the decision's Q-values, and how far off these are. Remembers them.
 
         Tried with all that is remembered first, then with less: an episode may begin without a hold. Where no inputs
-        give the decision's bins, all of them stay possible.
+        give the very Q-values, all of them stay possible: those that come close may have been others.
         """
         self._policy.instruct(decision.instruction)
         best: tuple[float, tuple[int, ...], list[Inputs]] | None = None
-        for tried in self._possible(inputs):
+        for count, tried in enumerate(self._possible(inputs)):
+            if count >= TRIES:
+                if self._more == 0:
+                    break
+                self._more -= 1
             bins, off = self._try(tried, decision)
             if best is None or off < best[0]:
                 best = off, bins, tried
             if off < SAME_Q:
                 break
         off, bins, tried = best
-        if bins == decision.bins:
+        if off < SAME_Q:
             self._seen.clear()
             self._seen.extend([one] for one in tried)
         else:
@@ -223,14 +232,19 @@ class Memory:
         return tuple(choice.bins.tolist()), float(np.abs(q_all - decision.q_all).max()) if same else float("inf")
 
 
-def likeliest(counts: Sequence[int]) -> list[tuple[int, ...]]:
+def likeliest(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
     """Choices of one of `counts[i]` options for each i, each list of options with the likeliest first: those that
-    choose early ones first, `MOST_TRIES` at most."""
-    few = [range(min(count, MOST_TRIES)) for count in counts]
-    near: list[tuple[int, ...]] = [()]
-    for options in few:  # what is not among the first so far is not among them later
-        near = sorted(((*rank, i) for rank in near for i in options), key=sum)[:MOST_TRIES]
-    return near
+    choose early ones first."""
+    for total in range(sum(counts) - len(counts) + 1):
+        yield from _of_sum(counts, total)
+
+
+def _of_sum(counts: Sequence[int], total: int) -> Iterator[tuple[int, ...]]:
+    if not counts:
+        yield from [()] if total == 0 else []
+        return
+    for first in range(min(total, counts[0] - 1) + 1):
+        yield from ((first, *rest) for rest in _of_sum(counts[1:], total - first))
 
 
 def _difference(spec: Spec, bins: tuple[int, ...], live: tuple[int, ...], off: float) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,11 @@ from typing import Any
 from qtx_ros import ros
 from qtx_ros.errors import QtxError
 from qtx_ros.nodes.memory import give_back
+from qtx_ros.nodes.recorder_clock import RecordingClock
+from qtx_ros.nodes.recorder_disk import MIB
 from qtx_ros.nodes.recorder_episodes import EVENT_TYPE, Episodes
 from qtx_ros.nodes.recorder_parameters import FILE, ParameterDump
+from qtx_ros.nodes.recorder_salvage import Salvage
 from qtx_ros.nodes.recorder_topics import Heard, Topics
 from qtx_ros.nodes.recorder_watch import Watch
 from qtx_ros.nodes.run import overrides, run
@@ -59,16 +61,17 @@ class Recorder(ros.Node):
         values = {name: self.get_parameter(name).value for name in PARAMETERS}
         spec = Spec.load(values["robot"])
         self._simulated = bool(self.get_parameter("use_sim_time").value)
+        self._time = RecordingClock(self._node_time, self._is_recording, self._simulated)
         self._events = self.create_publisher(ros.message(EVENT_TYPE), "episode/event", 10)
         sizes = ("queue_mib", "min_free_mib", "split_mib", "split_seconds")
         self._episodes = Episodes(
-            Path(values["directory"]).expanduser(), spec, self._now, self._events.publish,
+            Path(values["directory"]).expanduser(), spec, self._time.now, self._events.publish,
             self.resolve_topic_name("episode/event"), *(values[name] for name in sizes),
         )  # fmt: skip
         self._instruction_topic, self._instruction = self.resolve_topic_name(spec.instruction.topic), ""
         self._topics = Topics(self, spec, values["extra_topics"], values["all_topics"], self._hear, self._lose)
         self._topics.on_new = self._episodes.declare
-        self._watch = Watch(self, self._episodes, self._topics, self._now)
+        self._watch = Watch(self, self._episodes, self._topics, self._time)
         self._dump = ParameterDump(self)
         self._offer_control()
         steady = ros.Clock(clock_type=ros.ClockType.STEADY_TIME)  # also while simulated time stands still
@@ -76,25 +79,25 @@ class Recorder(ros.Node):
         self.create_timer(1.0, self._watch.publish, clock=steady)
         self.create_timer(TRIM_SECONDS, give_back, clock=steady)
         self.get_logger().info(f"records {spec.name} into {self._episodes.directory.resolve()}")
-        threading.Thread(target=self._salvage, name="salvage", daemon=True).start()
+        self._episodes.disk.watch()
+        spare = 2 * values["min_free_mib"] * MIB  # while an episode eats one, the salvage gives up
+        Salvage(self._episodes.directory, spare, self._is_recording, self.get_logger()).start()
 
     def finish(self) -> None:
         """Close the running episode: the process is about to end."""
         if self._episodes.running is not None:
             self._try(self._stop)
 
-    def _now(self) -> int:
+    def destroy_node(self) -> None:
+        """As every node's."""
+        self._episodes.disk.close()
+        super().destroy_node()
+
+    def _node_time(self) -> int:
         return self.get_clock().now().nanoseconds
 
-    def _salvage(self) -> None:
-        """Complete what an earlier recorder left unfinished."""
-        from qtx_ros.bags.recover import salvage
-
-        try:
-            for recovered in salvage(self._episodes.directory):
-                self.get_logger().warning(f"an unfinished recording was found: {recovered.sentence}")
-        except (QtxError, OSError) as error:
-            self.get_logger().error(str(error))
+    def _is_recording(self) -> bool:
+        return self._episodes.running is not None
 
     # --- what others may ask for ---
 
@@ -144,7 +147,7 @@ class Recorder(ros.Node):
     def _answer(self, request: Any, response: Any, work: Callable[[Any], dict]) -> Any:
         try:
             fields = {"success": True, **work(request)}
-        except QtxError as error:
+        except (QtxError, OSError) as error:
             self.get_logger().error(str(error))
             fields = {"success": False, "message": str(error)}
         for name, value in fields.items():
@@ -166,7 +169,7 @@ class Recorder(ros.Node):
     def _try(self, work: Callable) -> None:
         try:
             work()
-        except QtxError as error:
+        except (QtxError, OSError) as error:
             self.get_logger().error(str(error))
 
     # --- messages ---
@@ -175,7 +178,7 @@ class Recorder(ros.Node):
         """One serialised message of a subscribed topic."""
         if heard.topic == self._instruction_topic:
             self._instruction = ros.deserialize(heard.data, "std_msgs/msg/String").data
-        received, published, stamp = self._now(), heard.source_ns or None, heard.stamp_ns()
+        received, published, stamp = self._time.now(), heard.source_ns or None, heard.stamp_ns()
         if self._simulated:  # a stamp from /clock may overtake /clock itself
             received, published = max(received, stamp), None
         self._watch.hear(heard.topic, received, len(heard.data), stamp)

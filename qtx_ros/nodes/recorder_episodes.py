@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ from qtx_ros.bags.labels import LABELS, Label, add_label
 from qtx_ros.bags.recording import Recording
 from qtx_ros.bags.writer import qos_profile
 from qtx_ros.errors import QtxError
-from qtx_ros.nodes.fields import time_message
+from qtx_ros.nodes.fields import time_message, time_ns
+from qtx_ros.nodes.recorder_disk import MIB, Disk
 from qtx_ros.nodes.recorder_topics import Known
 from qtx_ros.spec import Spec
 
 EVENT_TYPE = "qtx_ros/msg/EpisodeEvent"
-MIB = 1 << 20
 
 
 class Episodes:
@@ -40,20 +40,21 @@ class Episodes:
         split_seconds: float = 0.0,
     ) -> None:
         self.directory, self.spec = directory, spec
+        self.disk = Disk(directory, min_free_mib)
         self.running: Recording | None = None
         self.started_ns = 0
         self._now, self._announce, self._event_topic = now, announce, event_topic
-        self._queue_bytes, self._min_free_mib = queue_mib * MIB, min_free_mib
+        self._queue_bytes = queue_mib * MIB
         self._split = split_mib * MIB, round(split_seconds * 1e9)
         self._facts = {"instruction": "", "label": "", "comment": ""}  # of the running episode
-        self._last: Path | None = None  # the bag of the last finished episode
+        self._last: Path | None = None  # the bag of the last episode, if it was kept
+        self._gone = "none was recorded yet"  # why there is no such bag
 
     def start(self, instruction: str, topics: Known, latched: Iterable[tuple[str, bytes]]) -> str:
         """Start an episode with the topics known so far and the latched messages of before; returns its identifier."""
         if self.running is not None:
             raise QtxError(f"episode {self.running.name} is running, stop it first")
-        self._make_directory()
-        self.check_disk()
+        self.disk.prepare()
         now = self._now()
         if now <= 0:
             raise QtxError("the simulated clock has not started: nothing arrived on /clock yet")
@@ -63,7 +64,9 @@ class Episodes:
         self.declare(self._event_topic, EVENT_TYPE, (qos_profile(),))
         for topic, (type, profiles) in topics.items():
             self.declare(topic, type, profiles)
-        self._mark("START", now, contract=self.spec.to_json())
+        said = event("START", now, episode=name, contract=self.spec.to_json(), **self._facts)
+        self._keep(said)
+        self._announce(said)
         for topic, data in latched:
             self.running.write(topic, now, data)
         return name
@@ -78,55 +81,56 @@ class Episodes:
     ) -> tuple[Recording, Path | None]:
         """Stop the episode; `discard` deletes it. Returns the recording and the bag's path.
 
-        `problems`: limits of the robot's file that the recording broke, kept in its last mark.
+        `problems`: limits of the robot's file that the recording broke, kept in its last mark. QtxError if the disk
+        refused: the episode has ended all the same.
         """
         _check_label(label, "")
         recording = self.running
         if recording is None:
             raise QtxError("no episode is running")
-        self._facts["label"], self._facts["comment"] = label or self._facts["label"], comment or self._facts["comment"]
-        self._mark("STOP", self._now(), problems=list(problems))
-        self.running = None
-        if self._facts["label"] == "discard":
+        facts = self._facts | {key: text for key, text in (("label", label), ("comment", comment)) if text}
+        said = event("STOP", self._now(), episode=recording.name, problems=list(problems), **facts)
+        with suppress(QtxError):  # of a disk that refused; `close` raises it
+            self._keep(said)
+        self._announce(said)
+        self.running, self._last, self._gone = None, None, f"episode {recording.name} could not be completed"
+        if facts["label"] == "discard":
+            self._gone = f"episode {recording.name} was discarded"
             recording.abort()
-            return recording, None
-        self._last = recording.close()
+        else:
+            self._last = recording.close()
         return recording, self._last
 
     def label(self, label: str, comment: str = "", episode: str = "") -> str:
-        """Label the running episode, or a finished one in its `labels.json`. Returns the identifier."""
+        """Label the running episode, or a finished one in its `labels.json`. Returns the identifier.
+
+        Without an identifier: the running one, else the last one; never one before that.
+        """
         _check_label(label)
         if self.running is not None and episode in ("", self.running.name):
-            self._facts["label"], self._facts["comment"] = label, comment
-            self._mark("LABEL", self._now())
+            facts = self._facts | {"label": label, "comment": comment}
+            said = event("LABEL", self._now(), episode=self.running.name, **facts)
+            self._keep(said)
+            self._announce(said)
+            self._facts = facts
             return self.running.name
-        bag = self.directory / episode if episode else self._last
-        if bag is None or Path(episode).name != episode or not (bag / "metadata.yaml").exists():
-            raise QtxError(f"there is no finished episode {episode!r} in {self.directory}")
+        bag = self._finished(episode)
         add_label(bag, Label(label=label, comment=comment, time=self._now()))
         self._announce(event("LABEL", self._now(), episode=bag.name, label=label, comment=comment))
         return bag.name
 
-    def _mark(self, kind: str, now: int, **fields: Any) -> None:
-        """Write an event of the running episode into its bag, and announce it."""
-        msg = event(kind, now, episode=self.running.name, **fields, **self._facts)
-        self.running.write(self._event_topic, now, ros.serialize(msg))
-        self._announce(msg)
+    def _finished(self, episode: str) -> Path:
+        """The bag of a finished episode; of the last one without an identifier."""
+        if not episode and self._last is None:
+            raise QtxError(f"there is no last episode to label, {self._gone}: name the one you mean")
+        bag = self.directory / episode if episode else self._last
+        if Path(episode).name != episode or not (bag / "metadata.yaml").exists():
+            raise QtxError(f"there is no finished episode {episode or bag.name!r} in {self.directory}")
+        return bag
 
-    def _make_directory(self) -> None:
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise QtxError(f"cannot write to {self.directory}: {error.strerror}") from None
-
-    def check_disk(self) -> None:
-        """QtxError if the folder is not there, or its disk has less free than asked for."""
-        try:
-            free = shutil.disk_usage(self.directory).free // MIB
-        except OSError as error:
-            raise QtxError(f"cannot write to {self.directory}: {error.strerror}") from None
-        if free < self._min_free_mib:
-            raise QtxError(f"{self.directory} has {free} MiB free, min_free_mib asks for {self._min_free_mib}")
+    def _keep(self, said: Any) -> None:
+        """Write an event of the running episode into its bag; QtxError if the disk refused."""
+        self.running.mark(self._event_topic, time_ns(said.header.stamp), ros.serialize(said))
 
 
 def event(kind: str, now: int, **fields: Any) -> Any:

@@ -65,7 +65,9 @@ class Topics:
         self._listening: dict[str, _Listening] = {}
         self._known: Known = {}
         self._latched: dict[str, deque[bytes]] = {}  # what a late joiner would be given
-        self._refused: set[str] = set()
+        self._refused: dict[str, str] = {}  # topics that nothing of can be recorded now: a sentence
+        self._unknown: dict[str, str] = {}  # types that this machine does not have: why
+        self._foreign: dict[str, str] = {}  # topics with publishers of types that are not recorded: these types
         self.on_new: Callable[[str, str, tuple], None] = lambda topic, type, profiles: None
 
     def known(self) -> Known:
@@ -82,23 +84,39 @@ class Topics:
         if self._everything:
             topics = [*topics, *(name for name, _ in self._node.get_topic_names_and_types())]
         for topic in dict.fromkeys(topics):
-            if topic in self._own or topic in self._refused:
-                continue
-            offers = self._node.get_publishers_info_by_topic(topic)
-            if topic in self._cameras:
-                self._cameras[topic] = sorted(offer.node_name for offer in offers)
-            if offers:
-                self._follow(topic, offers)
+            if topic not in self._own:
+                self._look_at(topic, self._node.get_publishers_info_by_topic(topic))
 
-    def mixed(self) -> dict[str, str]:
-        """Camera topics with more than one publisher, such as a forgotten driver: a sentence each."""
+    def problems(self) -> dict[tuple[str, str], str]:
+        """Topics of the robot that are not recorded, and cameras with more than one publisher, such as a forgotten
+        driver: a sentence each."""
         several = {topic: nodes for topic, nodes in self._cameras.items() if len(nodes) > 1}
-        return {
-            topic: f"{topic} has {len(nodes)} publishers ({', '.join(nodes)}): pictures of several sources are mixed"
+        mixed = {
+            (topic, "mixed"): f"{topic} has {len(nodes)} publishers ({', '.join(nodes)}): "
+            "pictures of several sources are mixed"
             for topic, nodes in several.items()
         }
+        return mixed | {(topic, "refused"): text for topic, text in self._refused.items() if topic in self._types}
 
-    def _follow(self, topic: str, offers: list) -> None:
+    def _look_at(self, topic: str, offers: list) -> None:
+        """Follow the publishers that have the topic's type: the robot's, else the first that was seen."""
+        known, _ = self._known.get(topic, (offers[0].topic_type if offers else "", ()))
+        type = self._types.get(topic, known)
+        fitting = [offer for offer in offers if offer.topic_type == type]
+        others = ", ".join(sorted({offer.topic_type for offer in offers} - {type}))
+        if topic in self._cameras:
+            self._cameras[topic] = sorted(offer.node_name for offer in fitting)
+        if others and not fitting:
+            self._refuse(topic, f"it is {others}, expected {type}")
+        elif type in self._unknown:
+            self._refuse(topic, self._unknown[type])
+        else:
+            self._refused.pop(topic, None)
+            self._tell_foreign(topic, others, type)
+        if fitting and type not in self._unknown:
+            self._follow(topic, type, fitting)
+
+    def _follow(self, topic: str, type: str, offers: list) -> None:
         reliable = all(o.qos_profile.reliability == ros.ReliabilityPolicy.RELIABLE for o in offers)
         latched = all(o.qos_profile.durability == ros.DurabilityPolicy.TRANSIENT_LOCAL for o in offers)
         if latched:
@@ -109,17 +127,13 @@ class Topics:
                 return
             self._node.destroy_subscription(before.subscription)
             reliable, latched = reliable and before.reliable, latched and before.latched
-        type = self._types.get(topic, offers[0].topic_type)
-        others = {offer.topic_type for offer in offers} - {type}
-        if others:
-            self._refuse(topic, f"it is {', '.join(sorted(others))}, expected {type}")
-        else:
-            self._listen(topic, type, offers, reliable, latched)
+        self._listen(topic, type, offers, reliable, latched)
 
     def _listen(self, topic: str, type: str, offers: list, reliable: bool, latched: bool) -> None:
         try:
             message, _ = ros.message(type), ros.definition(type)
         except Exception as error:  # whatever a backend raises for a type this machine does not have
+            self._unknown[type] = str(error)
             self._refuse(topic, str(error))
             return
         if topic not in self._known:
@@ -158,8 +172,17 @@ class Topics:
         return ros.BACKEND == "dds" or any(hasattr(s, "CallbackType") for s in self._node.subscriptions)
 
     def _refuse(self, topic: str, reason: str) -> None:
-        self._refused.add(topic)
-        self._node.get_logger().error(f"topic {topic} is not recorded: {reason}")
+        """Note it, and say it once; what concerns the robot's topics is said as one of the `problems`."""
+        text = f"topic {topic} is not recorded: {reason}"
+        if self._refused.get(topic) != text and topic not in self._types:
+            self._node.get_logger().error(text)
+        self._refused[topic] = text
+
+    def _tell_foreign(self, topic: str, others: str, type: str) -> None:
+        """Say once that a topic which is recorded has publishers that are not."""
+        if others and self._foreign.get(topic) != others:
+            self._node.get_logger().warning(f"{topic} is recorded as {type} only, somebody publishes {others} there")
+        self._foreign[topic] = others
 
 
 def _request(depth: int, reliable: bool, latched: bool) -> Any:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from qtx_ros import ros
 from qtx_ros.bags.traffic import TopicTraffic, Traffic, limits, total_lost
 from qtx_ros.bags.writer import qos_profile
-from qtx_ros.errors import QtxError
+from qtx_ros.nodes.recorder_clock import RecordingClock
 from qtx_ros.nodes.recorder_diagnostics import diagnostics
 from qtx_ros.nodes.recorder_episodes import Episodes
 from qtx_ros.nodes.recorder_topics import Topics
@@ -20,8 +19,8 @@ STATUS_TYPE, DIAGNOSTICS_TYPE = "qtx_ros/msg/RecorderStatus", "diagnostic_msgs/m
 class Watch:
     """Counts what is heard and lost, and says it once a second (`publish`) and when something breaks (`look`)."""
 
-    def __init__(self, node: Any, episodes: Episodes, topics: Topics, now: Callable[[], int]) -> None:
-        self._node, self._episodes, self._topics, self._now = node, episodes, topics, now
+    def __init__(self, node: Any, episodes: Episodes, topics: Topics, time: RecordingClock) -> None:
+        self._node, self._episodes, self._topics, self._time, self._now = node, episodes, topics, time, time.now
         self._limits = {node.resolve_topic_name(name): one for name, one in limits(episodes.spec).items()}
         self._status = node.create_publisher(ros.message(STATUS_TYPE), "~/status", 10)
         self._diagnostics = node.create_publisher(ros.message(DIAGNOSTICS_TYPE), "/diagnostics", 10)
@@ -32,7 +31,8 @@ class Watch:
         """Count from here on: an episode begins, or has ended. A running one is told about the status topic."""
         self._traffic = Traffic(self._now(), self._limits)
         self._warned: set[tuple] = set()
-        self._mixed: dict[str, str] = {}  # camera topics that had several publishers since then
+        self._found: dict[tuple, str] = {}  # what was wrong with time and topics since then
+        self._find()
         for name, (type, _) in self._topics.known().items():
             self._traffic.add(name, type, self._traffic.start_ns)
         self._episodes.declare(self._topic, STATUS_TYPE, (qos_profile(),))
@@ -47,7 +47,7 @@ class Watch:
 
     def look(self) -> list[str]:
         """What went wrong since the last look: one sentence each. They are published at once."""
-        self._mixed |= self._topics.mixed()
+        self._find()
         found = self._problems()
         new = [text for key, text in found.items() if key not in self._warned]
         self._warned |= found.keys()
@@ -56,9 +56,10 @@ class Watch:
         return new
 
     def verdict(self) -> list[str]:
-        """Limits of the robot's file that the running episode broke, and cameras that were mixed up in it."""
+        """Limits of the robot's file that the running episode broke, and what was wrong with its time and topics."""
         self._count_queue()
-        return [*self._traffic.problems(self._now()).values(), *self._mixed.values()]
+        self._find()
+        return [*self._traffic.problems(self._now()).values(), *self._found.values()]
 
     def publish(self) -> None:
         """Measure the rates, and publish status and diagnostics; the status goes into the running bag, too."""
@@ -87,10 +88,17 @@ class Watch:
             if topic in self._traffic.topics:
                 self._traffic.topics[topic].lost_queue = count
 
+    def _find(self) -> None:
+        """Look at time and topics. An episode keeps what was wrong in it."""
+        found: dict[tuple, str] = self._topics.problems()
+        if text := self._time.problem():
+            found["clock",] = text
+        self._found = self._found | found if self._episodes.running is not None else found
+
     def _problems(self) -> dict[tuple, str]:
         """What is wrong now or was in this episode. Losses come again under another key when they have doubled."""
-        found: dict[tuple, str] = {("disk",): problem} if (problem := self.disk_problem()) else {}
-        found |= {(topic, "mixed"): text for topic, text in self._mixed.items()}
+        disk = {("disk",): self.disk_problem(), ("disk", "silent"): self._episodes.disk.silence()}
+        found: dict[tuple, str] = {key: text for key, text in disk.items() if text} | self._found
         if self._episodes.running is None:
             return found
         self._count_queue()
@@ -102,23 +110,16 @@ class Watch:
         return found
 
     def disk_problem(self) -> str:
-        """Why nothing (more) can be recorded; empty if it can."""
+        """Why nothing (more) can be recorded; empty if it can. Never waits for the disk."""
         running = self._episodes.running
         if running is not None and running.error is not None:
             return str(running.error)
-        if running is None and not self._episodes.directory.exists():
-            return ""  # it is made for the first episode
-        try:
-            self._episodes.check_disk()
-        except QtxError as error:
-            return str(error)
-        return ""
+        return self._episodes.disk.problem(running is not None)
 
     def _message(self, now: int) -> Any:
         msg, running = ros.message(STATUS_TYPE)(), self._episodes.running
         msg.header.stamp = self._node.get_clock().now().to_msg()
-        if self._episodes.directory.exists():
-            msg.free_disk = shutil.disk_usage(self._episodes.directory).free
+        msg.free_disk = self._episodes.disk.free
         if running is not None:
             msg.recording, msg.episode, msg.path = True, running.name, str(running.path)
             msg.duration = (now - self._episodes.started_ns) / 1e9

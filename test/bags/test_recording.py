@@ -1,11 +1,10 @@
 """What happens to an episode when the disk is slow or refuses."""
 
-import resource
 import time
-from contextlib import contextmanager
 
 import pytest
 from rosbags.highlevel import AnyReader
+from small_disk import files_no_larger_than
 
 from qtx_ros.bags.recording import Recording
 from qtx_ros.bench.bags import START_NS, TYPES, build, definition
@@ -22,16 +21,6 @@ def recording(folder, **options):
 
 def text(length):
     return bytes(TYPES.serialize_cdr(build(STRING, {"data": "x" * length}), STRING))
-
-
-@contextmanager
-def files_no_larger_than(size):
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
 
 
 def test_what_is_written_is_what_is_read(tmp_path):
@@ -51,6 +40,14 @@ def test_more_than_the_queue_holds_is_lost_and_counted_never_waited_for(tmp_path
     assert bag.lost == {"/text": 1} and bag.counts == {"/text": 1}
 
 
+def test_a_mark_finds_room_in_a_full_queue(tmp_path):
+    bag = recording(tmp_path, capacity=0)
+    assert not bag.write("/text", START_NS, text(10))
+    bag.mark("/text", START_NS + 1, text(20))
+    bag.close()
+    assert bag.lost == {"/text": 1} and bag.counts == {"/text": 1}
+
+
 def test_a_disk_that_refuses_is_an_error_at_the_end_and_losses_are_counted(tmp_path):
     with files_no_larger_than(3 << 20):
         bag = recording(tmp_path)
@@ -59,6 +56,8 @@ def test_a_disk_that_refuses_is_an_error_at_the_end_and_losses_are_counted(tmp_p
             bag.write("/text", START_NS, text(500_000))
             time.sleep(0.01)
         assert not bag.write("/text", START_NS, text(10))
+        with pytest.raises(QtxError, match="File too large"):
+            bag.mark("/text", START_NS, text(10))
         with pytest.raises(QtxError, match="cannot write .*File too large; what was written before is in"):
             bag.close()
     assert bag.lost["/text"] >= 1

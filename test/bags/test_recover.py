@@ -357,6 +357,28 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["bag"]
 
 
+def test_a_disk_without_room_is_a_sentence_before_anything_is_written(tmp_path):
+    hidden = our_bag(tmp_path, "dead", finish=False)
+    before = content(tmp_path)
+    (found,) = salvage(tmp_path, spare=1 << 60)
+    assert found.failed and found.path is None and content(tmp_path) == before
+    sentence = f"recovering {hidden} needs 3 MiB and {1 << 40} MiB to spare, {tmp_path} has "
+    assert found.sentence.startswith(sentence) and found.sentence.endswith("to another disk with --out")
+    assert recover(hidden, tmp_path / "elsewhere").kept == {"/a": 150, "/b": 150}
+
+
+def test_whoever_follows_the_progress_can_end_it_also_while_it_reads_back(tmp_path):
+    bag = our_bag(tmp_path)
+
+    def give_up(done, total):
+        if done == total:
+            raise QtxError("somebody needs the disk")
+
+    with pytest.raises(QtxError, match="somebody needs the disk"):
+        recover(bag, progress=give_up)
+    assert [p.name for p in tmp_path.iterdir()] == ["bag"]
+
+
 # --- what a dead recorder left ---
 
 

@@ -4,6 +4,7 @@ import argparse
 
 import numpy as np
 import pytest
+import robot_stub
 from robot_stub import TEXT, Robot, Spinner, make, patient, wait
 from tiny_bundle import write_tiny_bundle
 
@@ -42,8 +43,12 @@ def call(robot: Robot, type: str, name: str, **fields):
 
 
 @pytest.fixture(params=["sawyer_sim", "six_joint"])
-def recorded(request, context, tmp_path):
-    """A bag of a policy that drove, held while its camera was silent, and drove again; its bundle; what it decided."""
+def recorded(request, context, tmp_path, monkeypatch):
+    """A bag of a policy that drove, held while its camera was silent, and drove again; its bundle; what it decided.
+
+    The sensors are reliable: on a busy machine the recorder might miss a message that the policy had.
+    """
+    monkeypatch.setattr(robot_stub, "BEST_EFFORT", ros.QoSProfile(depth=50))
     spec = patient(Spec.load(request.param), 0.4)
     robot_file = tmp_path / "robot.json"
     robot_file.write_text(spec.to_json())

@@ -4,7 +4,6 @@ import os
 import resource
 import shutil
 import signal
-import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import yaml
 from own_domain import use_domain
 from recorder_process import Process, Robot, robot_file
 from rosbags.highlevel import AnyReader
+from small_disk import fill, quiet_folder
 
 from qtx_ros import ros
 from qtx_ros.bags.labels import Label, add_label
@@ -100,8 +100,8 @@ def test_a_camera_that_two_nodes_publish_is_warned_of_and_marked(robot, tmp_path
         forgotten = ros.Node("forgotten_driver")
         try:
             forgotten.create_publisher(ros.message("sensor_msgs/msg/Image"), CAMERA, 5)
-            robot.wait(lambda: robot.statuses[-1].problems)
-            assert f"{CAMERA} has 2 publishers (forgotten_driver, " in robot.statuses[-1].problems[0]
+            said = f"{CAMERA} has 2 publishers (forgotten_driver, "  # its name may come later than its publisher
+            robot.wait(lambda: any(said in problem for problem in robot.statuses[-1].problems))
         finally:
             forgotten.destroy_node()
         robot.play(0.3)
@@ -110,6 +110,18 @@ def test_a_camera_that_two_nodes_publish_is_warned_of_and_marked(robot, tmp_path
         robot.wait(lambda: not robot.statuses[-1].problems)
         process.child.send_signal(signal.SIGTERM)
         assert "pictures of several sources are mixed" in process.child.communicate(timeout=20)[0]
+
+
+def test_a_topic_of_the_robot_that_is_of_another_type_is_warned_of_and_marked(robot, tmp_path):
+    stranger = robot.publisher("std_msgs/msg/String", "intervention", 5)
+    with recorder(robot, tmp_path / "bags"):
+        robot.wait(lambda: robot.statuses[-1].problems)
+        assert robot.call("start").success
+        robot.node.destroy_publisher(stranger)
+        robot.play(0.3)
+        stopped = robot.call("stop", label="success")
+    (problem,) = stopped.problems
+    assert problem == "topic /intervention is not recorded: it is std_msgs/msg/String, expected std_msgs/msg/Bool"
 
 
 def test_the_bag_keeps_status_parameters_and_parameter_events(robot, tmp_path):
@@ -179,11 +191,8 @@ def test_more_than_the_queue_holds_is_lost_counted_and_said(robot, tmp_path):
 @pytest.fixture
 def quiet_disk():
     """A folder on a disk whose free space nobody else changes, if there is one."""
-    shared = Path("/dev/shm")
-    roomy = shared.is_dir() and os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > 60 << 20
-    folder = Path(tempfile.mkdtemp(dir=shared if roomy else None))
-    yield folder
-    shutil.rmtree(folder)
+    with quiet_folder() as folder:
+        yield folder
 
 
 def test_a_disk_nearly_full_stops_the_episode_in_order(robot, quiet_disk):
@@ -191,8 +200,7 @@ def test_a_disk_nearly_full_stops_the_episode_in_order(robot, quiet_disk):
     with recorder(robot, quiet_disk / "bags", f"min_free_mib:={free - 20}"):
         episode = robot.call("start").episode
         robot.play(0.5)
-        with open(quiet_disk / "ballast", "wb") as file:
-            os.posix_fallocate(file.fileno(), 0, 40 << 20)
+        fill(quiet_disk / "ballast", 40 << 20)
         bag = quiet_disk / "bags" / episode
         robot.wait(lambda: (bag / "metadata.yaml").exists())
         robot.wait(lambda: not robot.statuses[-1].recording and robot.statuses[-1].problems)
@@ -232,7 +240,9 @@ def test_a_disk_that_refuses_costs_only_the_rest_of_this_episode(robot, tmp_path
     with open_bag(finished) as bag:
         assert bag.marks()[0].label == "success"
     assert not (folder / episode).exists()
-    with recorder(robot, folder), open_bag(folder / episode) as bag:  # the next start repairs it
+    with recorder(robot, folder):  # the next start repairs it, in a thread of its own
+        robot.wait(lambda: (folder / episode / "metadata.yaml").exists())
+    with open_bag(folder / episode) as bag:
         assert bag.marks()[0].instruction == "push the button"
     with AnyReader([folder / episode]) as reader:
         assert reader.message_count > 20
