@@ -153,8 +153,8 @@ class _Episode:
             return replace(row, status="discarded")
         if not mark.accepted and not self.options.accept_flawed:
             self._remove(name, known)
-            broken = "; ".join(mark.problems)
-            reason = f"{self.task.bag} is not accepted: {broken}; use it with qtx label --accept"
+            why = "; ".join(mark.problems) or "a label refuses it"
+            reason = f"{self.task.bag} is not accepted: {why}; use it with qtx label --accept"
             return replace(row, status="refused", reason=reason)
         self._check_contract()
         if known is not None and _key(known) == self.key:

@@ -57,7 +57,7 @@ def test_without_words_it_shows_who_said_what(bag, capsys):
 def test_a_refused_episode_is_a_row_with_its_reason(bag, tmp_path):
     main(["label", str(bag), "--refuse"])
     (row,) = convert([bag], Options(tmp_path / "set", SPEC))
-    assert row.status != "converted" and "limits" in row.reason
+    assert row.status != "converted" and "is not accepted: a label refuses it;" in row.reason
     main(["label", str(bag), "--accept"])
     assert converted(bag, tmp_path).manifest["label"] == "success"
 
