@@ -117,8 +117,9 @@ class TrainConfig:
             raise QtxError(f"training: model.beam and model.order predicted need values, method {method} has none")
         for key in _UNKNOWN.get(method, ()):
             if getattr(self, key):
-                value, off = (str(x).lower() for x in (getattr(self, key), type(getattr(self, key))()))
-                raise QtxError(f"training: {key} is {value}, expected {off}: {method} has no use for it")
+                value = getattr(self, key)
+                said, off = ("true", "false") if value is True else (value, 0)
+                raise QtxError(f"training: {key} is {said}, expected {off}: {method} has no use for it")
         if self.conservative == "gap" and method != "q":
             raise QtxError(f"training: conservative is gap, which only method q knows, not {method}")
         if self.margin and not self.margin_weight:

@@ -147,6 +147,12 @@ def test_a_network_without_the_parts_of_its_method_is_refused():
         small_config(loss="hl_gauss")
     with pytest.raises(QtxError, match="consistency is 0.5, expected 0: bc has no use for it"):
         small_config(method="bc", consistency=0.5)
+    with pytest.raises(QtxError, match="completion is true, expected false: dt has no use for it"):
+        small_config(method="dt", model=replace(SMALL, returns=True), completion=True)
+    with pytest.raises(QtxError, match="conservative is gap, which only method q knows, not cql"):
+        small_config(method="cql", conservative="gap")
+    with pytest.raises(QtxError, match="margin is 0.1, but its margin_weight is 0"):
+        small_config(margin=0.1)
     with pytest.raises(QtxError, match="episodes is 'good', expected one of all, success, demonstrations"):
         small_config(episodes="good")
 

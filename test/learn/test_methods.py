@@ -62,7 +62,20 @@ def test_consistency_by_hand():
     _, metrics = q_learning(model, target, batch, small_config(consistency=1.0))
     alive, count = int((batch["terminal"] == 0).sum()), len(data)
     assert 0 < alive < count  # bin 1 leads by 0.5 in dimension 2 everywhere, by 0.3 at every s′ that is no end
-    assert metrics["consistency"].item() == pytest.approx((0.5 * count + 0.3 * alive) / (count + alive))
+    assert metrics["consistency"].item() == pytest.approx((0.5 * count + 0.3 * alive) / (2 * count))
+
+
+def test_consistency_says_nothing_where_a_bound_took_the_place_of_a_bins_value():
+    mdp = random_mdp(0, (2, 2), states=1, ending=0.5)
+    data = windows(mdp, 0.9, 1, depth=1, starts=1)
+    batch = to_tensors(data.batch(np.arange(len(data))), torch.device("cpu"))
+    low = Table(1, (2, 2))
+    with torch.no_grad():
+        for table in low.tables[0]:
+            table[:] = -1.0  # every return is more
+    alive = batch["terminal"] == 0
+    assert backups(low, batch, small_config(monte_carlo=False)).rests[:, 1].tolist() == alive.tolist()
+    assert not backups(low, batch, small_config()).rests[:, 0].any()
 
 
 def test_the_target_network_is_copied_now_and_then():
