@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a human drove [s since the start of the episode]; may be given several times",
     )  # fmt: skip
     accept = parser.add_mutually_exclusive_group()
-    accept.add_argument("--accept", action="store_true", default=None, help="use it though the recorder found something wrong")
+    use = "use it though the recorder found something wrong"
+    accept.add_argument("--accept", action="store_true", default=None, help=use)
     accept.add_argument("--refuse", dest="accept", action="store_false", help="do not use it")
     parser.add_argument("--episode", default="", metavar="NAME", help="one of several in a bag (default: all)")
     parser.add_argument("--by", default="", metavar="NAME", help="who says so (default: user@host)")
