@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
+from own_domain import use_domain
 
 from qtx_ros import ros
 from qtx_ros.bench.bags import Script, script_messages
@@ -22,6 +26,20 @@ RELIABLE = ros.QoSProfile(depth=50)
 LATCHED = ros.QoSProfile(depth=1, durability=ros.DurabilityPolicy.TRANSIENT_LOCAL)
 
 
+@contextmanager
+def robot_on(domain: int) -> Iterator[Robot]:
+    """A scripted robot in a domain of its own, as this process is meanwhile."""
+    old = dict(os.environ)
+    use_domain(domain)
+    ros.init()
+    robot = Robot()
+    try:
+        yield robot
+    finally:
+        robot.node.destroy_node()
+        ros.try_shutdown()
+        os.environ.clear()
+        os.environ.update(old)
 
 
 def robot_file(folder: Path, **limits: float) -> Path:

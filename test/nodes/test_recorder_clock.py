@@ -1,9 +1,8 @@
 """A clock that is set while an episode runs: its messages stay in their order, and it is not accepted."""
 
 import pytest
-from own_domain import use_domain
 from recorder_inside import recorder_inside
-from recorder_process import Robot
+from recorder_process import robot_on
 from rosbags.highlevel import AnyReader
 
 from qtx_ros import ros
@@ -104,24 +103,16 @@ def camera_stamps(bag):
 
 
 def test_a_clock_set_back_mixes_no_moments_and_the_episode_has_to_be_accepted(tmp_path, monkeypatch):
-    monkeypatch.setenv("ROS_DOMAIN_ID", "")  # put back afterwards
-    use_domain(63)
-    ros.init()
-    robot = Robot()
-    try:
-        with recorder_inside(tmp_path) as node:
-            clock = SetClock(node.get_clock())
-            monkeypatch.setattr(node, "get_clock", lambda: clock)
-            robot.wait(robot.everybody_listens)
-            assert robot.call("start").success
-            robot.play(1.0)
-            clock.set = ros.Duration(seconds=-0.6)
-            robot.play(1.0)
-            robot.wait(lambda: robot.statuses and robot.statuses[-1].problems)
-            stopped = robot.call("stop", label="success")
-    finally:
-        robot.node.destroy_node()
-        ros.try_shutdown()
+    with robot_on(63) as robot, recorder_inside(tmp_path) as node:
+        clock = SetClock(node.get_clock())
+        monkeypatch.setattr(node, "get_clock", lambda: clock)
+        robot.wait(robot.everybody_listens)
+        assert robot.call("start").success
+        robot.play(1.0)
+        clock.set = ros.Duration(seconds=-0.6)
+        robot.play(1.0)
+        robot.wait(lambda: robot.statuses and robot.statuses[-1].problems)
+        stopped = robot.call("stop", label="success")
     (problem,) = stopped.problems
     assert problem.startswith("the clock was set back by 0.6")
     stamps = camera_stamps(tmp_path / "bags" / stopped.episode)

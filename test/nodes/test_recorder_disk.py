@@ -7,11 +7,9 @@ import threading
 from contextlib import contextmanager
 
 import pytest
-from own_domain import use_domain
 from recorder_inside import recorder_inside
-from recorder_process import Robot
+from recorder_process import robot_on
 
-from qtx_ros import ros
 from qtx_ros.errors import QtxError
 from qtx_ros.nodes.recorder_disk import Disk
 
@@ -20,15 +18,8 @@ CAMERA = "/camera/image_raw"
 
 @pytest.fixture(scope="module")
 def robot():
-    old = dict(os.environ)
-    use_domain(64)
-    ros.init()
-    robot = Robot()
-    yield robot
-    robot.node.destroy_node()
-    ros.try_shutdown()
-    os.environ.clear()
-    os.environ.update(old)
+    with robot_on(64) as robot:
+        yield robot
 
 
 @contextmanager

@@ -4,11 +4,9 @@ import logging
 import os
 import shutil
 
-from own_domain import use_domain
-from recorder_process import Process, Robot
+from recorder_process import Process, robot_on
 from small_disk import fill, quiet_folder
 
-from qtx_ros import ros
 from qtx_ros.bags.reader import open_bag
 from qtx_ros.bags.writer import BagWriter, qos_profile
 from qtx_ros.bench.bags import START_NS, TYPES, build, definition
@@ -62,12 +60,8 @@ def test_it_gives_back_what_it_took_when_the_episode_needs_it(wait_until, caplog
         assert "recovering an unfinished recording needs " in caplog.text and "make room" in caplog.text
 
 
-def test_a_recorder_without_room_for_it_says_so_and_records(monkeypatch):
-    monkeypatch.setenv("ROS_DOMAIN_ID", "")  # put back afterwards
-    use_domain(65)
-    ros.init()
-    robot = Robot()
-    with quiet_folder() as folder:
+def test_a_recorder_without_room_for_it_says_so_and_records():
+    with robot_on(65) as robot, quiet_folder() as folder:
         bags = folder / "bags"
         bags.mkdir()
         left_behind(bags, 3)
@@ -82,7 +76,5 @@ def test_a_recorder_without_room_for_it_says_so_and_records(monkeypatch):
         finally:
             process.child.terminate()
             log = process.child.communicate(timeout=20)[0]
-            robot.node.destroy_node()
-            ros.try_shutdown()
         assert f"recovering {bags / '.dead'} needs 3 MiB and {2 * (room - 40)} MiB to spare" in log
         assert names(bags) == [".dead", os.path.basename(stopped.path)]

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from own_domain import use_domain
-from recorder_process import Process, Robot, robot_file
+from recorder_process import Process, robot_file, robot_on
 from rosbags.highlevel import AnyReader
 from small_disk import fill, quiet_folder
 
@@ -26,17 +25,10 @@ CAMERA = "/camera/image_raw"
 
 @pytest.fixture(scope="module")
 def robot():
-    old = dict(os.environ)
-    use_domain(61)
-    ros.init()
-    robot = Robot()
-    robot.diagnostics = []
-    robot.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics", robot.diagnostics.append)
-    yield robot
-    robot.node.destroy_node()
-    ros.try_shutdown()
-    os.environ.clear()
-    os.environ.update(old)
+    with robot_on(61) as robot:
+        robot.diagnostics = []
+        robot.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics", robot.diagnostics.append)
+        yield robot
 
 
 @contextmanager
