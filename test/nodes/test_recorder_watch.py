@@ -42,9 +42,13 @@ def recorder(robot, folder, *parameters, limits=None, **options):
     file = robot_file(folder.parent, **(limits or {}))
     process = Process(folder, *arguments, robot=file, **options)
     try:
-        robot.wait(robot.everybody_listens)
-        robot.wait(robot.clients["start"].service_is_ready)
-        robot.wait(lambda: robot.statuses)
+        try:
+            robot.wait(robot.everybody_listens)
+            robot.wait(robot.clients["start"].service_is_ready)
+            robot.wait(lambda: robot.statuses)
+        except AssertionError:
+            process.child.kill()
+            pytest.fail(f"the recorder does not hear the robot; it said: {process.child.communicate()[0]}")
         yield process
     finally:
         if process.child.poll() is None:
