@@ -6,7 +6,7 @@ one line in `TYPES`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -81,12 +81,18 @@ def check_commands(spec: Spec, values: np.ndarray) -> None:
 
     What is not finite is unknown, and not sent.
     """
+    for stream, part in by_topic(spec, values):
+        if part is not None:
+            command_fields(stream, part, 0, spec.period_ns)
+
+
+def by_topic(spec: Spec, values: np.ndarray) -> Iterator[tuple[CommandStream, np.ndarray | None]]:
+    """Each command topic with its part of values, float64 [D]; None where one of them is not finite (unknown)."""
     begin = 0
     for stream in spec.commands:
         part = values[begin : begin + len(stream.dimensions)]
         begin += len(stream.dimensions)
-        if np.isfinite(part).all():
-            command_fields(stream, part, 0, spec.period_ns)
+        yield stream, part if np.isfinite(part).all() else None
 
 
 def commanded(spec: Spec, last: np.ndarray, stream: CommandStream, msg: Any) -> np.ndarray:

@@ -116,8 +116,7 @@ class TrainConfig:
         if method not in ("q", "cql") and (model.beam > 1 or model.order == "predicted"):
             raise QtxError(f"training: model.beam and model.order predicted need values, method {method} has none")
         for key in _UNKNOWN.get(method, ()):
-            if getattr(self, key):
-                value = getattr(self, key)
+            if value := getattr(self, key):
                 said, off = ("true", "false") if value is True else (value, 0)
                 raise QtxError(f"training: {key} is {said}, expected {off}: {method} has no use for it")
         if self.conservative == "gap" and method != "q":

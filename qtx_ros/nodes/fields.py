@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from qtx_ros import ros
-from qtx_ros.data.messages import command_fields
+from qtx_ros.data.messages import by_topic, command_fields
 from qtx_ros.spec import CommandStream, Spec
 
 _NESTED = re.compile(r"(?:sequence<)?(\w+)/(\w+)")  # also of arrays: "sequence<pkg/Type>", "pkg/Type[3]"
@@ -33,13 +33,10 @@ def command_message(stream: CommandStream, values: np.ndarray, now_ns: int, peri
 def command_messages(spec: Spec, values: np.ndarray, now_ns: int) -> list[Any | None]:
     """For each command topic of a robot the message that commands its part of values, float64 [D], within a period;
     None where one of them is not finite (unknown)."""
-    messages, begin = [], 0
-    for stream in spec.commands:
-        part = values[begin : begin + len(stream.dimensions)]
-        begin += len(stream.dimensions)
-        known = np.isfinite(part).all()
-        messages.append(command_message(stream, part, now_ns, spec.period_ns) if known else None)
-    return messages
+    return [
+        None if part is None else command_message(stream, part, now_ns, spec.period_ns)
+        for stream, part in by_topic(spec, values)
+    ]
 
 
 def _value(kind: str, value: Any) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 import time
 from array import array
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -140,6 +142,17 @@ def begin(robot: Robot) -> None:
     assert wait(lambda: robot.choices() and all(robot.commands.values()))
     robot.decisions.clear()
     assert wait(lambda: len(robot.choices()) > 3)
+
+
+@contextlib.contextmanager
+def apart(name: str) -> Iterator[ros.Node]:
+    """A node in a context of its own, as another process has it: a participant of Fast DDS has one type for a topic."""
+    context = ros.Context()
+    ros.init(args=[], context=context)
+    try:
+        yield ros.Node(name, context=context)
+    finally:
+        ros.try_shutdown(context=context)
 
 
 class Spinner:

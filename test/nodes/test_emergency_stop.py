@@ -1,7 +1,7 @@
 """An emergency stop and a takeover are heard whatever their publishers offer; one that cannot be heard is named."""
 
 import pytest
-from robot_stub import LATCHED, TEXT, make, wait
+from robot_stub import LATCHED, TEXT, apart, make, wait
 
 from qtx_ros import ros
 from qtx_ros.nodes.any_publisher import hear_any
@@ -14,11 +14,8 @@ STOPPED = "emergency stop by topic 'emergency_stop'"
 
 @pytest.fixture
 def other():
-    """A node in a context of its own, as another process has it."""
-    context = ros.Context()
-    ros.init(args=[], context=context)
-    yield ros.Node("button", context=context)
-    ros.try_shutdown(context=context)
+    with apart("button") as node:
+        yield node
 
 
 def drive(node, robot) -> None:

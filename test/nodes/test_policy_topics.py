@@ -1,7 +1,7 @@
 """What diagnostics say about an input that does not arrive."""
 
 import pytest
-from robot_stub import wait
+from robot_stub import apart, wait
 
 from qtx_ros import ros
 
@@ -33,11 +33,8 @@ def test_a_topic_without_publisher_is_named(alone):
 
 @pytest.fixture
 def other():
-    """A node in a context of its own: one participant of Fast DDS has one type for a topic."""
-    context = ros.Context()
-    ros.init(args=[], context=context)
-    yield ros.Node("other", context=context)
-    ros.try_shutdown(context=context)
+    with apart("other") as node:
+        yield node
 
 
 def test_a_publisher_of_another_type_is_named_with_both_types(alone, other):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from robot_stub import wait
+from robot_stub import apart, wait
 from teleop_rig import DRIVING, RESTING, rig
 
 from qtx_ros import ros
@@ -78,13 +78,10 @@ def test_the_emergency_stop_stops_a_human_until_all_is_let_go(context, mode):
 
 @MODES
 def test_an_emergency_stop_of_before_the_teleop_is_heard(context, mode):
-    other = ros.Context()
-    ros.init(args=[], context=other)
-    node = ros.Node("button", context=other)
-    node.create_publisher(BOOL, "emergency_stop", LATCHED).publish(BOOL(data=True))
-    with rig(context, mode) as desk:
-        assert desk.says("moving by hand is refused until it is let go")
-        desk.held = True
-        assert desk.says("the emergency stop is pressed (topic 'emergency_stop'): nothing is commanded")
-        assert desk.silent() and not desk.commands
-    ros.try_shutdown(context=other)
+    with apart("button") as node:
+        node.create_publisher(BOOL, "emergency_stop", LATCHED).publish(BOOL(data=True))
+        with rig(context, mode) as desk:
+            assert desk.says("moving by hand is refused until it is let go")
+            desk.held = True
+            assert desk.says("the emergency stop is pressed (topic 'emergency_stop'): nothing is commanded")
+            assert desk.silent() and not desk.commands
