@@ -73,6 +73,11 @@ class ActionDimension:
     max_acceleration: float | None = None  # [unit/s²]
     max_jerk: float | None = None  # [unit/s³]
 
+    @property
+    def state_name(self) -> str:
+        """The state entry that measures what this dimension commands."""
+        return self.reference or self.name
+
 
 @dataclass(frozen=True)
 class CommandStream:
@@ -266,9 +271,9 @@ def _check_dimension(where: str, dimension: ActionDimension, state_names: tuple[
         raise QtxError(f"{what}: bins is {dimension.bins}, a range around zero needs at least 3")
     if dimension.mode not in MODES:
         raise QtxError(f"{what}: mode is {dimension.mode!r}, expected one of {', '.join(MODES)}")
-    if dimension.mode == "delta" and (dimension.reference or dimension.name) not in state_names:
-        wanted = dimension.reference or dimension.name
-        raise QtxError(f"{what}: mode delta needs the state entry {wanted!r}, the robot has {', '.join(state_names)}")
+    if dimension.mode == "delta" and dimension.state_name not in state_names:
+        wanted = f"mode delta needs the state entry {dimension.state_name!r}"
+        raise QtxError(f"{what}: {wanted}, the robot has {', '.join(state_names)}")
     if dimension.limits is not None and not dimension.limits[0] < dimension.limits[1]:
         raise QtxError(f"{what}: limits are {dimension.limits}, expected low < high")
     room = math.inf if dimension.limits is None else dimension.limits[1] - dimension.limits[0]

@@ -151,8 +151,8 @@ def _command(script: Script, dimension, t: float) -> float:
     if dimension.mode == "absolute":
         return step
     for stream in script.spec.states:
-        if (dimension.reference or dimension.name) in stream.names:
-            return step + 0.3 * np.sin(t + stream.names.index(dimension.reference or dimension.name))
+        if dimension.state_name in stream.names:
+            return step + 0.3 * np.sin(t + stream.names.index(dimension.state_name))
     raise KeyError(dimension.name)
 
 

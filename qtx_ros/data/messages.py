@@ -159,7 +159,7 @@ def _references(spec: Spec, state: np.ndarray) -> np.ndarray:
     """What each dimension is relative to, float64 [D]: the measured entry for delta, zero for absolute."""
     state = np.asarray(state, np.float64)
     index = spec.state_names.index
-    return np.array([state[index(d.reference or d.name)] if d.mode == "delta" else 0.0 for d in spec.dimensions])
+    return np.array([state[index(d.state_name)] if d.mode == "delta" else 0.0 for d in spec.dimensions])
 
 
 # --- named numbers ------------------------------------------------------------------------------------------------

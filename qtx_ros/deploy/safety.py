@@ -18,7 +18,7 @@ def measured(spec: Spec, state: np.ndarray) -> np.ndarray:
     """The measured position of each delta dimension, float64 [D] of a state [S]; NaN for absolute dimensions."""
     state = np.asarray(state, np.float64)
     index = spec.state_names.index
-    return np.array([state[index(d.reference or d.name)] if d.mode == "delta" else np.nan for d in spec.dimensions])
+    return np.array([state[index(d.state_name)] if d.mode == "delta" else np.nan for d in spec.dimensions])
 
 
 def hold(spec: Spec, state: np.ndarray, last: np.ndarray) -> np.ndarray:

@@ -65,7 +65,7 @@ def _number(joint: str | None, element: ElementTree.Element | None, key: str, de
 def positioned(spec: Spec) -> set[str]:
     """The joints whose limits narrow those of the spec."""
     streams = [stream for stream in spec.commands if stream.interface == "position"]
-    return {d.reference or d.name for stream in streams for d in stream.dimensions}
+    return {d.state_name for stream in streams for d in stream.dimensions}
 
 
 def narrowed(spec: Spec, limits: Mapping[str, JointLimits]) -> Spec:
@@ -78,7 +78,7 @@ def narrowed(spec: Spec, limits: Mapping[str, JointLimits]) -> Spec:
     for stream in spec.commands:
         dimensions = stream.dimensions
         if stream.interface == "position":
-            dimensions = tuple(_narrow(d, limits.get(d.reference or d.name)) for d in dimensions)
+            dimensions = tuple(_narrow(d, limits.get(d.state_name)) for d in dimensions)
         streams.append(replace(stream, dimensions=dimensions))
     return replace(spec, commands=tuple(streams))
 

@@ -42,7 +42,7 @@ class Connections:
     def timer(self, period: float, callback: Callable, group: Any) -> None:
         """Call every `period` [s]: of the simulated clock if there is one, else of a steady one that nobody sets."""
         simulated = self._node.get_parameter("use_sim_time").value
-        clock = None if simulated else ros.Clock(clock_type=ros.ClockType.STEADY_TIME)
+        clock = None if simulated else ros.steady_clock()
         made = self._node.create_timer(period, callback, callback_group=group, clock=clock)
         self._made.append((self._node.destroy_timer, made))
 

@@ -20,8 +20,7 @@ class EmergencyStop:
         self.pressed = False
         self._node, self._changed, self._said = node, changed, ""
         hear_any(node, TYPE, TOPIC, self._hear, group)
-        steady = ros.Clock(clock_type=ros.ClockType.STEADY_TIME)
-        node.create_timer(LOOK, self._look, callback_group=group, clock=steady)
+        node.create_timer(LOOK, self._look, callback_group=group, clock=ros.steady_clock())
 
     def _hear(self, msg: Any) -> None:
         before, self.pressed = self.pressed, bool(msg.data)

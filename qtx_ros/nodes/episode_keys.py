@@ -20,7 +20,7 @@ class EpisodeKeys:
         self._waiting: dict[int, tuple[str, float]] = {}  # awaited event → the action, when patience ends [s]
         self._publisher = node.create_publisher(self._type, COMMANDS, 10)
         node.create_subscription(ros.message("qtx_ros/msg/EpisodeEvent"), EVENTS, self._on_event, 10)
-        node.create_timer(PATIENCE / 10, self._look, clock=ros.Clock(clock_type=ros.ClockType.STEADY_TIME))
+        node.create_timer(PATIENCE / 10, self._look, clock=ros.steady_clock())
 
     def send(self, action: str) -> None:
         """`action`: one of `ACTIONS`."""

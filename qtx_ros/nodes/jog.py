@@ -71,5 +71,5 @@ class Jog:
     def _start(self, state: np.ndarray) -> np.ndarray:
         """Measured positions; an absolute dimension that is not measured starts at its value nearest to zero."""
         known = dict(zip(self._spec.state_names, state, strict=True))
-        start = [known.get(d.reference or d.name, 0.0) for d in self._spec.dimensions]
+        start = [known.get(d.state_name, 0.0) for d in self._spec.dimensions]
         return np.where(self._delta, start, np.clip(start, self._low, self._high))

@@ -34,8 +34,8 @@ class JoyTeleop(ros.Node):
             )
         self._buttons, self._joy, self._heard = (), None, -np.inf
         self.create_subscription(ros.message("sensor_msgs/msg/Joy"), "joy", self._on_joy, 10)
-        steady = ros.Clock(clock_type=ros.ClockType.STEADY_TIME)  # nobody sets it: letting go must not wait
-        self.create_timer(spec.period_ns * 1e-9, self._on_tick, clock=steady)
+        # nobody sets the steady clock: letting go must not wait
+        self.create_timer(spec.period_ns * 1e-9, self._on_tick, clock=ros.steady_clock())
 
     def _declare(self, speed: float) -> None:
         def declare(name, default, text):

@@ -34,8 +34,8 @@ class KeyboardTeleop(ros.Node):
         self._human = False
         self._speeds = np.zeros(len(spec.dimensions))  # -1, 0 or 1
         self._until = np.zeros(len(spec.dimensions))  # [s] when a key counts as released
-        steady = ros.Clock(clock_type=ros.ClockType.STEADY_TIME)  # nobody sets it: letting go must not wait
-        self.create_timer(spec.period_ns * 1e-9, self._on_tick, clock=steady)
+        # nobody sets the steady clock: letting go must not wait
+        self.create_timer(spec.period_ns * 1e-9, self._on_tick, clock=ros.steady_clock())
 
     def finish(self) -> None:
         """Let the robot stay where it is, if a key moves it."""

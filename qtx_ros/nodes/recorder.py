@@ -74,7 +74,7 @@ class Recorder(ros.Node):
         self._watch = Watch(self, self._episodes, self._topics, self._time)
         self._dump = ParameterDump(self)
         self._offer_control()
-        steady = ros.Clock(clock_type=ros.ClockType.STEADY_TIME)  # also while simulated time stands still
+        steady = ros.steady_clock()  # also while simulated time stands still
         self.create_timer(LOOK_SECONDS, self._look, clock=steady)
         self.create_timer(1.0, self._watch.publish, clock=steady)
         self.create_timer(TRIM_SECONDS, give_back, clock=steady)

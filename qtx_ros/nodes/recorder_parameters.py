@@ -22,8 +22,7 @@ class ParameterDump:
 
     def __init__(self, node: Any) -> None:
         self._node = node
-        clock = ros.Clock(clock_type=ros.ClockType.STEADY_TIME)
-        self._timer = node.create_timer(TICK, self._tick, clock=clock)
+        self._timer = node.create_timer(TICK, self._tick, clock=ros.steady_clock())
         self._timer.cancel()
         self._waiting: list[str] = []
         self._asked: list[_Asked] = []

@@ -62,7 +62,7 @@ class SimNode(ros.Node):
         self.create_subscription(ros.message(command.type), command.topic, self._on_command, 1)
         self.create_service(ros.service("qtx_ros/srv/Reset"), "~/reset", self._on_reset)
         self._pacer = Pacer(round(self._sub_step_ns / self._speed), time.monotonic_ns())
-        steady = ros.Clock(clock_type=ros.ClockType.STEADY_TIME)  # also under use_sim_time: this node makes the time
+        steady = ros.steady_clock()  # also under use_sim_time: this node makes the time
         self._timer = self.create_timer(SUB_STEP / self._speed, self._on_timer, clock=steady)
         self._begin_episode()
         world = self._world

@@ -60,7 +60,7 @@ class Watchdog(ros.Node):
         hear_any(self, spec.intervention.type, spec.intervention.topic, self._on_intervention)
         for stream in spec.commands:
             self._listen(stream.type, stream.topic, lambda msg, stream=stream: self._on_command(stream, msg))
-        self.create_timer(1 / spec.rate, self._on_tick, clock=ros.Clock(clock_type=ros.ClockType.STEADY_TIME))
+        self.create_timer(1 / spec.rate, self._on_tick, clock=ros.steady_clock())
         self.get_logger().info(f"watches {self._value('policy')}: silence after a motion may last {patience:g} s")
 
     def finish(self) -> None:

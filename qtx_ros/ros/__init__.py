@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 from types import ModuleType
+from typing import Any
 
 from qtx_ros.errors import QtxError
 
@@ -72,4 +73,9 @@ def _load() -> tuple[str, ModuleType]:
 
 BACKEND, _module = _load()
 globals().update({name: getattr(_module, name) for name in NAMES})
-__all__ = ["BACKEND", *NAMES]
+__all__ = ["BACKEND", "steady_clock", *NAMES]
+
+
+def steady_clock() -> Any:
+    """A clock that nobody sets and that goes on while simulated time stands still, for `create_timer(clock=…)`."""
+    return _module.Clock(clock_type=_module.ClockType.STEADY_TIME)

@@ -36,6 +36,16 @@ def test_a_timer_keeps_its_rate(near, spin_until) -> None:
     assert 0.45 <= calls[10] - calls[0] < 2.0  # no faster than asked; how much slower is up to the machine
 
 
+def test_a_timer_of_the_steady_clock_goes_on_while_simulated_time_stands_still(spin_until) -> None:
+    node = ros.Node("steady", parameter_overrides=[ros.Parameter("use_sim_time", value=True)])
+    calls, simulated = [], []
+    node.create_timer(0.02, lambda: simulated.append(1))
+    node.create_timer(0.02, lambda: calls.append(1), clock=ros.steady_clock())
+    spin_until(lambda: len(calls) >= 5, node)
+    node.destroy_node()
+    assert not simulated
+
+
 def test_a_cancelled_timer_is_silent_until_reset(near, spin_until) -> None:
     calls, others = [], []
     timer = near.create_timer(0.02, lambda: calls.append(1))
