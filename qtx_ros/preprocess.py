@@ -72,13 +72,18 @@ def decided_together(spec: Spec, model: Mapping) -> tuple[int, ...] | None:
 def bin_values(dimension: ActionDimension) -> np.ndarray:
     """The value of each bin, float64 [bins], ascending from `low` to `high`.
 
-    If the range holds zero, one bin is exactly zero: the grid is even on each side of it.
+    If the range holds zero, one bin is exactly zero: the grid is even on each side of it, or with a `curve` above 1
+    closer near zero, where slow and careful motion lies: the k-th of n values up to `high` is high · (k / n)^curve
+    (companding, as in telephony).
     """
     low, high, count = dimension.low, dimension.high, dimension.bins
     values = np.linspace(low, high, count)
     if low < 0 < high:
         zero = zero_bin(dimension)
         values = np.concatenate([np.linspace(low, 0, zero + 1), np.linspace(0, high, count - zero)[1:]])
+        if dimension.curve > 1:
+            end = np.where(values < 0, -low, high)
+            values = np.sign(values) * end * (np.abs(values) / end) ** dimension.curve
     values.setflags(write=False)
     return values
 

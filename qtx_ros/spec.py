@@ -72,6 +72,7 @@ class ActionDimension:
     max_velocity: float | None = None  # [unit/s] of the command; null: any
     max_acceleration: float | None = None  # [unit/s²]
     max_jerk: float | None = None  # [unit/s³]
+    curve: float = 1.0  # above 1: bins lie closer to each other near zero, value = end · (share of the way)^curve
 
     @property
     def state_name(self) -> str:
@@ -98,6 +99,7 @@ YOUNGER = {
     "encoding": Camera.encoding,
     "depth": Camera.depth,
     "frame": CommandStream.frame,
+    "curve": ActionDimension.curve,
     "interface": CommandStream.interface,
 }
 # What recordings must be to be accepted, and how commands may move. Nothing is trained for it: no part of the digest.
@@ -269,6 +271,11 @@ def _check_dimension(where: str, dimension: ActionDimension, state_names: tuple[
         raise QtxError(f"{what}: bins is {dimension.bins}, expected 2 to 65536")
     if dimension.low < 0 < dimension.high and dimension.bins < 3:
         raise QtxError(f"{what}: bins is {dimension.bins}, a range around zero needs at least 3")
+    if not 1 <= dimension.curve <= 4:
+        raise QtxError(f"{what}: curve is {dimension.curve}, expected 1 (bins of one width) to 4")
+    if dimension.curve > 1 and not dimension.low < 0 < dimension.high:
+        ends = f"{dimension.low} to {dimension.high}"
+        raise QtxError(f"{what}: curve {dimension.curve} needs a range around zero, not {ends}")
     if dimension.mode not in MODES:
         raise QtxError(f"{what}: mode is {dimension.mode!r}, expected one of {', '.join(MODES)}")
     if dimension.mode == "delta" and dimension.state_name not in state_names:

@@ -17,11 +17,12 @@ EXAMPLES = settings(max_examples=150, deadline=None)
 
 @st.composite
 def specs(draw) -> Spec:
-    """One dimension: 2 to 256 bins, delta or absolute, a range in thousandths, its bins wider than float32's steps."""
+    """One dimension: 2 to 256 bins, delta or absolute, a range in thousandths, some with bins closer near zero."""
     low, width = draw(st.integers(-100_000, 100_000)) / 1000, draw(st.integers(100, 200_000)) / 1000
     fewest = 3 if low < 0 < low + width else 2
     mode = draw(st.sampled_from(["delta", "absolute"]))
-    dimension = ActionDimension("a", low, low + width, draw(st.integers(fewest, 256)), mode)
+    curve = draw(st.sampled_from([1.0, 1.5, 2.0, 3.0])) if low < 0 < low + width else 1.0
+    dimension = ActionDimension("a", low, low + width, draw(st.integers(fewest, 256)), mode, curve=curve)
     streams = {"states": (StateStream("joint_states", ("a",)),), "commands": (CommandStream("command", (dimension,)),)}
     return Spec("arm", 10.0, cameras=(Camera("front", "image", 8, 8),), **streams)
 
@@ -75,6 +76,13 @@ def test_a_command_comes_back_from_the_bin_it_was_stored_as(spec, measured, data
     command = targets(spec, from_bins(spec, [bin_]), state)  # what a robot is told
     noted = action(spec, command, state).astype(np.float32)  # what a training set keeps of it
     assert to_bins(spec, noted)[0] == bin_
+
+
+def test_with_a_curve_bins_lie_closer_near_zero():
+    dimension = ActionDimension("a", -0.9, 1.6, 8, curve=2.0)  # 3 bins below zero, 4 above
+    below, above = [-0.9, -0.4, -0.1], [0.1, 0.4, 0.9, 1.6]  # -0.9 · (k / 3)², 1.6 · (k / 4)²
+    np.testing.assert_allclose(bin_values(dimension), [*below, 0.0, *above], atol=1e-12)
+    assert bin_values(dimension)[3] == 0.0
 
 
 def test_all_counts_of_bins():

@@ -77,6 +77,8 @@ def test_a_wrong_robot_is_refused_with_the_value(changes, sentence):
         ({"low": float("nan"), "high": 1}, "must be finite"),
         ({"low": -1, "high": 1, "bins": 1}, "bins is 1"),
         ({"low": -1, "high": 1, "bins": 2}, "at least 3"),
+        ({"low": -1, "high": 1, "curve": 0.5}, r"curve is 0.5, expected 1 \(bins of one width\) to 4"),
+        ({"low": 0, "high": 1, "curve": 2}, "curve 2.0 needs a range around zero, not 0.0 to 1.0"),
         ({"low": -1, "high": 1, "mode": "relative"}, "mode is 'relative'"),
         ({"low": -1, "high": 1, "limits": [2, 1]}, r"limits are \(2.0, 1.0\)"),
         ({"low": -1, "high": 1, "limits": [2]}, "got 1 values"),

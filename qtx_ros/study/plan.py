@@ -43,6 +43,7 @@ class Row:
     methods: tuple[str, ...] = ()  # empty: all
     bins: int | None = None  # of every action dimension, instead of the robot's
     history: int | None = None  # ticks the policy remembers, instead of the robot's
+    curve: float | None = None  # of every action dimension, instead of the robot's
     training: dict = field(default_factory=dict)  # keys of TrainConfig
     against: str = ""  # name of the row that the report compares it with; empty: nothing changed
 
@@ -137,8 +138,8 @@ class Run:
         return self.method.startswith(PEER)
 
     def spec(self) -> Spec:
-        """The robot, with the row's bins and history."""
-        return changed_spec(Spec.load(self.study.robot), self.row.bins, self.row.history)
+        """The robot, with the row's bins, curve and history."""
+        return changed_spec(Spec.load(self.study.robot), self.row.bins, self.row.history, self.row.curve)
 
     def settings(self) -> dict:
         """What is set, as a plain mapping."""
@@ -196,14 +197,13 @@ def group_name(mix: str, method: str, variant: str) -> str:
     return ".".join(filter(None, (mix, method, variant)))
 
 
-def changed_spec(spec: Spec, bins: int | None, history: int | None) -> Spec:
-    """The robot with as many bins in every action dimension and ticks of history, where given."""
-    commands = spec.commands
-    if bins is not None:
-        commands = tuple(
-            dataclasses.replace(c, dimensions=tuple(dataclasses.replace(d, bins=bins) for d in c.dimensions))
-            for c in commands
-        )
+def changed_spec(spec: Spec, bins: int | None, history: int | None, curve: float | None = None) -> Spec:
+    """The robot with as many bins and such a curve in every action dimension, and ticks of history, where given."""
+    changes = {key: value for key, value in (("bins", bins), ("curve", curve)) if value is not None}
+    commands = tuple(
+        dataclasses.replace(c, dimensions=tuple(dataclasses.replace(d, **changes) for d in c.dimensions))
+        for c in spec.commands
+    )
     return dataclasses.replace(spec, commands=commands, history=history or spec.history)
 
 

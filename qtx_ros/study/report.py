@@ -115,7 +115,7 @@ def _settings(study: Study) -> str:
 
 def _robot(row: Row) -> dict:
     """What of the robot a row changes."""
-    return {key: value for key, value in (("bins", row.bins), ("history", row.history)) if value}
+    return {key: getattr(row, key) for key in ("bins", "curve", "history") if getattr(row, key)}
 
 
 def _told(run: Run) -> dict:

@@ -77,10 +77,11 @@ def test_inner_mappings_are_merged_and_not_replaced():
     assert merge({"a": 1, "m": {"x": 1, "y": 2}}, {"m": {"y": 3}, "b": 4}) == {"a": 1, "b": 4, "m": {"x": 1, "y": 3}}
 
 
-def test_a_robot_keeps_everything_but_its_bins_and_history():
+def test_a_robot_keeps_everything_but_its_bins_curve_and_history():
     spec = Spec.load("sawyer_state")
-    other = changed_spec(spec, 64, None)
-    assert changed_spec(other, 21, spec.history) == spec and other.history == spec.history
+    other = changed_spec(spec, 64, None, 2.0)
+    assert {d.curve for d in other.dimensions} == {2.0} and other.digest() != changed_spec(spec, 64, None).digest()
+    assert changed_spec(other, 21, spec.history, 1.0) == spec and other.history == spec.history
 
 
 @pytest.mark.parametrize("path", sorted(share("config/study").glob("*.yaml")), ids=lambda path: path.stem)
