@@ -24,14 +24,15 @@ SPEC = Spec(
 
 def add_episode(
     root: Path, name: str, count: int = 12, label: str = "success", lost=(), human=(), action=None, frames=None, seed=0,
-    codec: str = "jpeg", **info,
+    codec: str = "jpeg", state=None, **info,
 ) -> Path:
     """Write an episode of random pictures and actions, and the index; `lost` steps are invalid, `info` is put into the
     manifest."""
     rng = np.random.default_rng([seed, *name.encode("utf-8", "surrogateescape")])
     valid, intervention = np.ones(count, bool), np.zeros(count, bool)
     valid[list(lost)], intervention[list(human)] = False, True
-    state = np.cumsum(rng.normal(0, 0.1, (count, 2)), 0)
+    drawn = np.cumsum(rng.normal(0, 0.1, (count, 2)), 0)
+    state = drawn if state is None else np.array(state, float)
     action = rng.uniform(-0.9, 0.9, (count, 2)) if action is None else np.array(action, float)
     state[~valid], action[~valid] = np.nan, np.nan
     reward = np.zeros(count)

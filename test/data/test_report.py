@@ -122,6 +122,17 @@ def test_shares_of_actions_are_counted_exactly(tmp_path):
     assert (grip.below, grip.above, grip.counts.tolist()) == (0.25, 0.25, [1, 0, 1, 1, 1])
 
 
+def test_slow_motion_that_the_bins_round_to_standing_still_is_named(tmp_path):
+    action = np.tile([0.09, 0.5], (60, 1))  # a's bins are 0.2 wide: rounded to zero
+    moving = {"state": np.outer(np.arange(60), [0.09, 0.0])}
+    root = add_episode(tmp_path, "creeps", 60, action=action, **moving)
+    add_episode(root, "stands", 60, action=action, state=np.zeros((60, 2)))
+    add_episode(root, "strides", 60, action=np.tile([0.11, 0.5], (60, 1)), **moving)
+    assert collect(root).totals.creeping == 59
+    lost = "33 % of the steps move the robot with all joints in the zero bin: a policy would stand still there"
+    assert f"{lost}; more bins, or a curve above 1, would resolve slow motion" in sentences(root)
+
+
 def test_ages_are_counted_against_their_limit():
     totals = Totals(SPEC)
     age = np.full((100, 3), 0.015)

@@ -16,6 +16,7 @@ from qtx_ros.data.report.words import share
 FAULT, LOOK, NOTE = "fault", "look", "note"  # most likely a fault; look at it; good to know
 FEW = 0.1  # a smaller share of the episodes is few
 SOME = 5  # episodes below which shares say nothing
+CREEPING, CREEPING_STEPS = 0.002, 20  # share and number of the steps whose motion the bins lose
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,14 @@ def _actions(facts: Facts) -> Iterator[Finding]:
             yield Finding(LOOK, f"{sentence}; a narrower range would resolve more", "actions")
 
 
+def _slow_motion(facts: Facts) -> Iterator[Finding]:
+    lost = facts.totals.creeping
+    if lost >= CREEPING_STEPS and lost > CREEPING * facts.totals.valid:
+        sentence = f"{share(lost / facts.totals.valid)} of the steps move the robot with all joints in the zero bin"
+        advice = "a policy would stand still there; more bins, or a curve above 1, would resolve slow motion"
+        yield Finding(LOOK, f"{sentence}: {advice}", "actions")
+
+
 def _state(facts: Facts) -> Iterator[Finding]:
     totals = facts.totals
     still = [n for n, low, high in zip(facts.spec.state_names, totals.low, totals.high, strict=True) if low == high]
@@ -212,8 +221,8 @@ def _humans(facts: Facts) -> Iterator[Finding]:
 
 
 CHECKS = (
-    _refused, _frozen, _clocks, _rates, _ages, _gaps, _actions, _state, _rewards, _labels, _instructions, _lengths,
-    _twins, _humans,
+    _refused, _frozen, _clocks, _rates, _ages, _gaps, _actions, _slow_motion, _state, _rewards, _labels, _instructions,
+    _lengths, _twins, _humans,
 )  # fmt: skip
 
 

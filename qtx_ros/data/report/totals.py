@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from qtx_ros.data.episode import Columns
-from qtx_ros.preprocess import to_bins, zero_bin
+from qtx_ros.preprocess import bin_edges, to_bins, zero_bin
 from qtx_ros.spec import Spec
 
 SAMPLE = 200_000  # steps of which the state's percentiles are taken
 AGE_BUCKETS = 150  # per max_age; ages are counted from −1 to 2 times max_age
+MOVES = 0.25  # widths of its zero bin that a joint covers within a tick: then it does not stand
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Totals:
     ages: np.ndarray = field(init=False)  # int64 [streams, 3 · AGE_BUCKETS]
     oldest: np.ndarray = field(init=False)  # [streams] s
     valid: int = 0
+    creeping: int = 0  # steps in which a joint moves, though all deltas are in their zero bins
 
     def __post_init__(self) -> None:
         dimensions, streams = self.spec.dimensions, (*self.spec.cameras, *self.spec.states)
@@ -44,6 +46,7 @@ class Totals:
         usable = columns.valid & np.isfinite(columns.action).all(1)
         self.valid += int(usable.sum())
         self._add_actions(columns.action[usable].astype(np.float64))
+        self._add_creeping(columns, usable)
         self._add_ages(columns.age)
         states = columns.state[usable]
         if states.size:
@@ -57,6 +60,19 @@ class Totals:
             slack = 1e-6 * (dimension.high - dimension.low)
             self.below[i] += int((actions[:, i] < dimension.low - slack).sum())
             self.above[i] += int((actions[:, i] > dimension.high + slack).sum())
+
+    def _add_creeping(self, columns: Columns, usable: np.ndarray) -> None:
+        """Steps with a step after them, whose actions round to standing still while the state goes on."""
+        deltas = [(i, d) for i, d in enumerate(self.spec.dimensions) if d.mode == "delta" and d.low < 0 < d.high]
+        pairs = np.flatnonzero(usable[:-1] & usable[1:])
+        if not deltas or not len(pairs):
+            return
+        which, entries = [i for i, _ in deltas], [self.spec.state_names.index(d.state_name) for _, d in deltas]
+        zero = np.array([zero_bin(d) for _, d in deltas])
+        width = np.array([np.diff(bin_edges(d))[z] for z, (_, d) in zip(zero, deltas, strict=True)])
+        still = (to_bins(self.spec, columns.action[pairs].astype(np.float64))[:, which] == zero).all(1)
+        moved = np.abs(columns.state[pairs + 1] - columns.state[pairs])[:, entries]
+        self.creeping += int((still & (moved > MOVES * width).any(1)).sum())
 
     def _add_ages(self, age: np.ndarray) -> None:
         """float [N, streams] s."""
