@@ -17,15 +17,18 @@ SMALL = ModelConfig(channels=(4, 8), grid=1, cell=2, width=16, heads=2, decoder_
 PARTS = {"iql": {"actor": True}, "dt": {"returns": True}}  # of the network that a method needs
 
 
-def small_spec(bins: tuple[int, ...] = (5, 7, 3), history: int = 2, size: int = 16, cameras: int = 1) -> Spec:
+def small_spec(
+    bins: tuple[int, ...] = (5, 7, 3), history: int = 2, size: int = 16, cameras: int = 1, curve: float = 1.0
+) -> Spec:
     """A robot with `len(bins)` absolute action dimensions in ±1 and two state values."""
+    dimensions = tuple(ActionDimension(f"d{i}", -1, 1, n, curve=curve) for i, n in enumerate(bins))
     return Spec(
         name="small",
         rate=10.0,
         history=history,
         cameras=tuple(Camera(f"camera{i}", f"camera{i}/image", size, size) for i in range(cameras)),
         states=(StateStream("joint_states", ("a", "b")),),
-        commands=(CommandStream("command", tuple(ActionDimension(f"d{i}", -1, 1, n) for i, n in enumerate(bins))),),
+        commands=(CommandStream("command", dimensions),),
     )
 
 

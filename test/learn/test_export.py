@@ -16,14 +16,16 @@ from qtx_ros.deploy.bundle import load_bundle
 from qtx_ros.deploy.policy import Policy
 from qtx_ros.errors import QtxError
 from qtx_ros.learn import checkpoint, export, graphs, parity
-from qtx_ros.preprocess import text_tokens
+from qtx_ros.preprocess import from_bins, text_tokens
+
+ROBOT = small_spec(cameras=2, history=3, curve=1.5)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A trained run with two cameras, three frames of history and different bin counts."""
     root = tmp_path_factory.mktemp("export")
-    write_small_set(root / "set", small_spec(cameras=2, history=3), instruction="push it")
+    write_small_set(root / "set", ROBOT, instruction="push it")
     settings = root / "config.json"
     settings.write_text(json.dumps(config.dump(small_config(steps=30, learning_rate=3e-3))))
     command = ["train", str(root / "set"), "-o", str(root / "run"), "--config", str(settings), "--seed", "7"]
@@ -46,7 +48,7 @@ def test_identical_bins_in_torch_and_onnx_are_counted_and_kept(bundle):
 
 def test_bundle_says_where_it_comes_from(bundle):
     manifest = load_bundle(bundle).manifest
-    assert manifest.spec == small_spec(cameras=2, history=3) and manifest.ring == (3, 3, 16)
+    assert manifest.spec == ROBOT and manifest.ring == (3, 3, 16)
     assert manifest.training["seed"] == 7 and manifest.training["step"] == 30
     assert manifest.training["mix"] == {"push it": {"success": 2, "failure": 2}}
     card = (bundle / "README.md").read_text()
@@ -70,6 +72,7 @@ def test_policy_acts_on_the_bundle_as_the_network_does(bundle, run):
         frames, state = rng.integers(0, 256, (2, 16, 16, 3), np.uint8), rng.normal(size=2).astype(np.float32)
         choice = policy.act({"camera0": frames[0], "camera1": frames[1]}, state)
         assert choice.bins.tolist() == torch_side.tick(frames, state, tick == 0)["bins"].tolist()
+        np.testing.assert_allclose(choice.values, from_bins(ROBOT, choice.bins), rtol=1e-6, atol=1e-9)
 
 
 def test_another_network_than_the_graphs_is_refused(bundle, run):
