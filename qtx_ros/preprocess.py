@@ -78,7 +78,7 @@ def bin_values(dimension: ActionDimension) -> np.ndarray:
     """
     low, high, count = dimension.low, dimension.high, dimension.bins
     values = np.linspace(low, high, count)
-    if low < 0 < high:
+    if dimension.around_zero:
         zero = zero_bin(dimension)
         values = np.concatenate([np.linspace(low, 0, zero + 1), np.linspace(0, high, count - zero)[1:]])
         if dimension.curve > 1:

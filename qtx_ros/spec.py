@@ -75,6 +75,11 @@ class ActionDimension:
     curve: float = 1.0  # above 1: bins lie closer to each other near zero, value = end · (share of the way)^curve
 
     @property
+    def around_zero(self) -> bool:
+        """Whether zero lies inside the range, and so is a bin."""
+        return self.low < 0 < self.high
+
+    @property
     def state_name(self) -> str:
         """The state entry that measures what this dimension commands."""
         return self.reference or self.name
@@ -269,11 +274,11 @@ def _check_dimension(where: str, dimension: ActionDimension, state_names: tuple[
         raise QtxError(f"{what}: low {dimension.low} and high {dimension.high} must be finite and low < high")
     if not 2 <= dimension.bins <= 65536:
         raise QtxError(f"{what}: bins is {dimension.bins}, expected 2 to 65536")
-    if dimension.low < 0 < dimension.high and dimension.bins < 3:
+    if dimension.around_zero and dimension.bins < 3:
         raise QtxError(f"{what}: bins is {dimension.bins}, a range around zero needs at least 3")
     if not 1 <= dimension.curve <= 4:
         raise QtxError(f"{what}: curve is {dimension.curve}, expected 1 (bins of one width) to 4")
-    if dimension.curve > 1 and not dimension.low < 0 < dimension.high:
+    if dimension.curve > 1 and not dimension.around_zero:
         ends = f"{dimension.low} to {dimension.high}"
         raise QtxError(f"{what}: curve {dimension.curve} needs a range around zero, not {ends}")
     if dimension.mode not in MODES:

@@ -141,7 +141,7 @@ class Windows:
     def _idle(self) -> np.ndarray:
         """Rows whose action keeps still: delta dimensions in the zero bin, absolute ones as in the step before."""
         delta = np.array([d.mode == "delta" for d in self.spec.dimensions])
-        zero = np.array([zero_bin(d) if d.low < 0 < d.high else -1 for d in self.spec.dimensions])
+        zero = np.array([zero_bin(d) if d.around_zero else -1 for d in self.spec.dimensions])
         if not delta.any():
             return np.zeros(len(self.bins), bool)
         same = (self.bins == np.roll(self.bins, 1, 0)) & (np.arange(len(self.bins)) > self._segment_start)[:, None]

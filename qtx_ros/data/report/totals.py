@@ -40,39 +40,37 @@ class Totals:
         size = len(self.spec.state_names)
         self.low, self.high = np.full(size, np.inf), np.full(size, -np.inf)  # of the state
         self._states: list[np.ndarray] = []
+        deltas = [(i, d) for i, d in enumerate(dimensions) if d.mode == "delta" and d.around_zero]
+        self._deltas = np.array([i for i, _ in deltas], np.int64)
+        self._measured = np.array([self.spec.state_names.index(d.state_name) for _, d in deltas], np.int64)
+        self._zeros = np.array([zero_bin(d) for _, d in deltas], np.int64)
+        self._reach = MOVES * np.array([np.diff(bin_edges(d))[zero_bin(d)] for _, d in deltas])
 
     def add(self, columns: Columns) -> None:
         """Take in one episode."""
         usable = columns.valid & np.isfinite(columns.action).all(1)
         self.valid += int(usable.sum())
-        self._add_actions(columns.action[usable].astype(np.float64))
-        self._add_creeping(columns, usable)
+        actions, states = columns.action[usable].astype(np.float64), columns.state[usable]
+        bins = to_bins(self.spec, actions)
+        self._add_actions(actions, bins)
+        self._add_creeping(bins, states, np.flatnonzero(usable))
         self._add_ages(columns.age)
-        states = columns.state[usable]
         if states.size:
             self.low, self.high = np.minimum(self.low, states.min(0)), np.maximum(self.high, states.max(0))
             self._states.append(states[:: self.every])
 
-    def _add_actions(self, actions: np.ndarray) -> None:
-        bins = to_bins(self.spec, actions)
+    def _add_actions(self, actions: np.ndarray, bins: np.ndarray) -> None:
         for i, dimension in enumerate(self.spec.dimensions):
             self.bins[i] += np.bincount(bins[:, i], minlength=dimension.bins)
             slack = 1e-6 * (dimension.high - dimension.low)
             self.below[i] += int((actions[:, i] < dimension.low - slack).sum())
             self.above[i] += int((actions[:, i] > dimension.high + slack).sum())
 
-    def _add_creeping(self, columns: Columns, usable: np.ndarray) -> None:
-        """Steps with a step after them, whose actions round to standing still while the state goes on."""
-        deltas = [(i, d) for i, d in enumerate(self.spec.dimensions) if d.mode == "delta" and d.low < 0 < d.high]
-        pairs = np.flatnonzero(usable[:-1] & usable[1:])
-        if not deltas or not len(pairs):
-            return
-        which, entries = [i for i, _ in deltas], [self.spec.state_names.index(d.state_name) for _, d in deltas]
-        zero = np.array([zero_bin(d) for _, d in deltas])
-        width = np.array([np.diff(bin_edges(d))[z] for z, (_, d) in zip(zero, deltas, strict=True)])
-        still = (to_bins(self.spec, columns.action[pairs].astype(np.float64))[:, which] == zero).all(1)
-        moved = np.abs(columns.state[pairs + 1] - columns.state[pairs])[:, entries]
-        self.creeping += int((still & (moved > MOVES * width).any(1)).sum())
+    def _add_creeping(self, bins: np.ndarray, states: np.ndarray, rows: np.ndarray) -> None:
+        """Steps whose actions round to standing still while the state goes on; `rows`: their numbers in the episode."""
+        still = (bins[:-1, self._deltas] == self._zeros).all(1)
+        moved = (np.abs(np.diff(states[:, self._measured], axis=0)) > self._reach).any(1)
+        self.creeping += int((still & moved & (np.diff(rows) == 1)).sum())
 
     def _add_ages(self, age: np.ndarray) -> None:
         """float [N, streams] s."""
@@ -104,7 +102,7 @@ class Totals:
 
     def _action(self, i: int) -> ActionFacts:
         counts, dimension, total = self.bins[i], self.spec.dimensions[i], max(self.valid, 1)
-        zero = zero_bin(dimension) if dimension.low < 0 < dimension.high else None
+        zero = zero_bin(dimension) if dimension.around_zero else None
         return ActionFacts(
             name=dimension.name,
             counts=counts,
