@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
 import socket
 import time
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from qtx_ros import config
 from qtx_ros.errors import QtxError
+from qtx_ros.files import write_atomically
 
 FORMAT = 2
 LABELS_FILE = "labels.json"
@@ -77,17 +77,8 @@ def add_label(bag: str | Path, label: Label) -> Label:
     """Append to what was said of a bag; returns the entry, with time and author filled in."""
     label = replace(label, time=label.time or time.time_ns(), by=label.by or author())
     entries = [*read_labels(bag), label]
-    path = labels_path(bag)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     said = [{key: value for key, value in asdict(entry).items() if value not in (None, "")} for entry in entries]
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump({"format": FORMAT, "labels": said}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise QtxError(f"cannot write {path}: {error.strerror}") from None
+    write_atomically(labels_path(bag), json.dumps({"format": FORMAT, "labels": said}, indent=1).encode())
     return label
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from qtx_ros.data import jpeg
 from qtx_ros.errors import QtxError
+from qtx_ros.files import write_atomically
 from qtx_ros.spec import Spec
 
 FORMAT = 1
@@ -207,11 +208,7 @@ def read_json(path: Path) -> dict:
 
 def write_json(path: Path, data: Mapping) -> None:
     """Replace a JSON file at once."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(temporary, "w") as file:
-        json.dump(data, file, indent=1)
-        _close(file)
-    os.replace(temporary, path)
+    write_atomically(path, json.dumps(data, indent=1).encode())
 
 
 def _close(file) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 from qtx_ros.data import storage
 from qtx_ros.data.index import manifest_hash
 from qtx_ros.errors import QtxError
+from qtx_ros.files import write_atomically
 
 try:
     import fcntl
@@ -41,15 +41,7 @@ class LocalStore:
 
     def write(self, name: str, data: bytes) -> None:
         """Replace a file of the set at once."""
-        temporary = self.folder / f".{name}.{os.getpid()}"
-        try:
-            with open(temporary, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self.folder / name)
-        except OSError as error:
-            raise QtxError(f"cannot write {self.folder / name}: {error.strerror}") from None
+        write_atomically(self.folder / name, data)
 
     def hashes(self) -> dict[str, str]:
         """Name → SHA-256 of the manifest of every finished episode."""

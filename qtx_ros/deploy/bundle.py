@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from qtx_ros import config
 from qtx_ros.errors import QtxError
+from qtx_ros.files import write_atomically
 from qtx_ros.paths import share
 from qtx_ros.preprocess import TEXT_LENGTH
 from qtx_ros.spec import LIMITS, Spec
@@ -148,9 +148,7 @@ def write_bundle_manifest(folder: str | Path, manifest: Manifest) -> Manifest:
     files = {name: _entry(_read(folder, name)) for name in names}
     manifest = replace(manifest, files=files)
     _check(manifest, str(folder / MANIFEST))
-    partial = folder / (MANIFEST + ".partial")
-    partial.write_text(json.dumps(config.dump(manifest), indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, folder / MANIFEST)
+    write_atomically(folder / MANIFEST, (json.dumps(config.dump(manifest), indent=1) + "\n").encode())
     return manifest
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from qtx_ros.data.report.style import STYLE
 from qtx_ros.data.report.thumbnails import picture
 from qtx_ros.data.report.words import axis, key, number, section, share, table
 from qtx_ros.deploy.bundle import Manifest
+from qtx_ros.files import write_atomically
 from qtx_ros.inspect.compare import Inspected, agreement, least, sentence, worst
 from qtx_ros.inspect.plots import heat, lines
 from qtx_ros.inspect.replay import Replay
@@ -52,11 +52,8 @@ ul.said{margin:6px 0;padding-left:18px;font-size:13.5px}
 def write_page(folder: Path, episodes: Sequence[Inspected], bundle: Manifest) -> Path:
     """Write `folder`/inspect.html and return its path. Equal episodes give equal pages."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / PAGE
-    temporary = path.with_name(f".{PAGE}.{os.getpid()}")
-    temporary.write_bytes(render(episodes, bundle).encode("utf-8", "backslashreplace"))
-    os.replace(temporary, path)
-    return path
+    write_atomically(folder / PAGE, render(episodes, bundle).encode("utf-8", "backslashreplace"))
+    return folder / PAGE
 
 
 def render(episodes: Sequence[Inspected], bundle: Manifest) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from qtx_ros import config as configs
 from qtx_ros.errors import QtxError
+from qtx_ros.files import write_atomically
 from qtx_ros.study.plan import Run, Study, load_study
 from qtx_ros.study.pool import Done, Job, run_jobs
 from qtx_ros.study.results import RESULTS, Result, read_results
@@ -118,6 +119,4 @@ def _how_far(folder: Path, name: str) -> str:
 
 
 def _write_study(study: Study, folder: Path) -> None:
-    partial = folder / f".{STUDY}.{os.getpid()}"
-    partial.write_text(json.dumps(configs.dump(study), indent=1) + "\n")
-    partial.replace(folder / STUDY)
+    write_atomically(folder / STUDY, (json.dumps(configs.dump(study), indent=1) + "\n").encode())

@@ -14,6 +14,7 @@ import numpy as np
 
 from qtx_ros import config as configs
 from qtx_ros.data.dataset import Dataset
+from qtx_ros.files import write_atomically
 from qtx_ros.study import data
 from qtx_ros.study.plan import Run, Study
 from qtx_ros.study.results import FACTS, Result, add_result, read_results
@@ -117,7 +118,7 @@ def evaluate(run: Run, place: Path) -> dict[str, float]:
         if task not in known:
             driver = driver or _driver(run, place)
             known[task] = data.arena(run.study).evaluate(run, task, driver)
-            _write(place / SCORES, known)
+            write_atomically(place / SCORES, json.dumps(known).encode())
     return {task: known[task] for task in run.study.tasks}
 
 
@@ -179,7 +180,7 @@ class Clock:
 
     def note(self, what: str, step: int) -> None:
         """Say what is being done."""
-        _write(self._path, {"what": what, "step": step, "cpu_s": self.cpu()})
+        write_atomically(self._path, json.dumps({"what": what, "step": step, "cpu_s": self.cpu()}).encode())
 
 
 def _cpu() -> float:
@@ -193,9 +194,3 @@ def read_progress(place: Path) -> dict:
         return json.loads((place / PROGRESS).read_text())
     except (OSError, ValueError):
         return {}
-
-
-def _write(path: Path, content: dict) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content))
-    partial.replace(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from qtx_ros.data.report.collect import Facts, collect
 from qtx_ros.data.report.findings import find
 from qtx_ros.data.report.html import page, tag
 from qtx_ros.data.report.style import STYLE
+from qtx_ros.files import write_atomically
 
 if TYPE_CHECKING:
     from qtx_ros.data.conversion import Row
@@ -40,9 +40,7 @@ def write_report(out: Path, rows: Sequence[Row] = ()) -> Path:
     """
     text = render(collect(Path(out), rows)).encode("utf-8", "backslashreplace")
     path = Path(out) / REPORT
-    temporary = path.with_name(f".{REPORT}.{os.getpid()}")
-    temporary.write_bytes(text + seal(text))
-    os.replace(temporary, path)
+    write_atomically(path, text + seal(text))
     return path
 
 
