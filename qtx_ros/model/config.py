@@ -9,7 +9,7 @@ from qtx_ros.errors import QtxError
 from qtx_ros.model.maxvit import MaxViTConfig
 
 ENCODERS = ("conv", "maxvit")
-MAY_BE_ZERO = ("memory", "hyper_streams", "token_learner", "temporal_layers", "text_size", "atoms")
+MAY_BE_ZERO = ("memory", "hyper_streams", "token_learner", "temporal_layers", "text_size", "atoms", "keypoints")
 TEXTS = ("film", "cross", "none")
 DECODERS, CODES, ORDERS = ("cross", "concat", "single"), ("plain", "coarse"), ("fixed", "random", "predicted")
 FEWEST_ATOMS = 8  # of HL-Gauss
@@ -25,6 +25,7 @@ class ModelConfig:
     grid: int = 2  # an image becomes grid × grid tokens
     cell: int = 2  # a token sees cell × cell pooled features
     token_learner: int = 0  # learned tokens of an image (TokenLearner 1.1) instead of grid × grid; maxvit has its own
+    keypoints: int = 0  # one more token of an image says where this many filters find what they look for
     width: int = 128  # numbers per token
     heads: int = 4
     temporal_layers: int = 1
@@ -71,6 +72,8 @@ class ModelConfig:
             raise QtxError(f"model: guidance is {self.guidance}, expected a number of at least 0")
         if self.encoder == "maxvit" and self.token_learner:
             raise QtxError(f"model: token_learner is {self.token_learner}, expected 0: maxvit has maxvit.tokens")
+        if self.encoder == "maxvit" and self.keypoints:
+            raise QtxError(f"model: keypoints is {self.keypoints}, expected 0: maxvit has none")
         if self.memory and not self.temporal_layers:
             raise QtxError(f"model: memory is {self.memory} and temporal_layers 0, expected a layer that attends to it")
         if not (0 <= self.memory_dropout <= 1 and (self.memory or not self.memory_dropout)):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from qtx_ros.model.keypoints import Keypoints
 from qtx_ros.model.token_learner import TokenLearner
 
 
@@ -64,7 +65,7 @@ class Observer(nn.Module):
 
 class FrameEncoder(Observer):
     """Convolutions shared by all cameras; each cell of a `grid` × `grid` division of the image becomes one token, or a
-    few tokens are learned sums of all places.
+    few tokens are learned sums of all places. One more token can say where a few things are that filters find.
 
     The first layer normalises pixels and state; its statistics are buffers and travel with the weights.
     """
@@ -78,14 +79,18 @@ class FrameEncoder(Observer):
         cell: int,
         width: int,
         learned: int = 0,
+        points: int = 0,
     ) -> None:
-        """`learned`: that many learned tokens of a picture instead of grid × grid cells."""
+        """`learned`: that many learned tokens of a picture instead of grid × grid cells; `points`: of its keypoints."""
         super().__init__()
         self.channels, self.grid, self.cell, self.width = channels, grid, cell, width
         self.stem = nn.Conv2d(3, channels[0], 8, stride=4)
         self.layers = nn.ModuleList(FilmConv(i, o) for i, o in zip(channels, channels[1:], strict=False))
         self.learner = TokenLearner(channels[-1], learned) if learned else None
         self.to_token = nn.Linear(channels[-1] * (1 if learned else cell * cell), width)
+        fine = _map_size(image_size[0], len(channels) - 2), _map_size(image_size[1], len(channels) - 2)
+        self.points = Keypoints(channels[-2:][0], points, fine) if points else None
+        self.point_token = nn.Linear(2 * points, width) if points else None
         self.observe(state_size, width)
         for axis, size in zip(("rows", "columns"), image_size, strict=True):
             self.register_buffer(f"pool_{axis}", _pooling(_map_size(size, len(channels) - 1), grid * cell), False)
@@ -101,17 +106,21 @@ class FrameEncoder(Observer):
 
     @property
     def _per_picture(self) -> int:
-        return self.learner.tokens if self.learner else self.grid**2
+        return (self.learner.tokens if self.learner else self.grid**2) + (self.points is not None)
 
     def forward(self, frames: Tensor, state: Tensor, film: Tensor) -> Tensor:
         """Tokens [B, C · P + 1, W] of frames uint8 [B, C, H, W, 3], state [B, S] and FiLM parameters [B, film_size]."""
         scales, shifts = self.split_film(film)
         batch, cameras = frames.shape[:2]
         x = self._stem(frames.flatten(0, 1).permute(0, 3, 1, 2).float())  # [B · C, channels, ~H / 4, ~W / 4]
+        fine = x
         for layer, scale, shift in zip(self.layers, scales, shifts, strict=False):
-            x = layer(x, per_camera(scale, cameras), per_camera(shift, cameras))
-        parts = self.learner(x.permute(0, 2, 3, 1)) if self.learner else self._cells(x)  # [B · C, P, features]
-        spatial = self.to_token(parts).reshape(batch, cameras * self._per_picture, -1)  # [B, C · P, W]
+            fine, x = x, layer(x, per_camera(scale, cameras), per_camera(shift, cameras))
+        parts = self.learner(x.permute(0, 2, 3, 1)) if self.learner else self._cells(x)  # [B · C, ·, features]
+        spatial = self.to_token(parts)  # [B · C, ·, W]
+        if self.points:
+            spatial = torch.cat([spatial, self.point_token(self.points(fine).flatten(1))[:, None]], 1)
+        spatial = spatial.reshape(batch, cameras * self._per_picture, -1)  # [B, C · P, W]
         return torch.cat([spatial, self.state_token(state, scales[-1], shifts[-1])[:, None]], 1)
 
     def _stem(self, x: Tensor) -> Tensor:
@@ -157,6 +166,7 @@ def per_camera(x: Tensor, cameras: int) -> Tensor:
 
 
 def _map_size(size: int, layers: int) -> int:
+    """Height or width of the feature map after the stem and that many layers."""
     size = (size - 8) // 4 + 1
     for _ in range(layers):
         size = (size + 1) // 2

@@ -221,7 +221,8 @@ def _encoder(spec: Spec, config: ModelConfig) -> Observer:
         return StateEncoder(state_size, config.width)
     if config.encoder == "maxvit":
         return MaxViTEncoder(size, state_size, config.maxvit, config.width)
-    return FrameEncoder(size, state_size, config.channels, config.grid, config.cell, config.width, config.token_learner)
+    sizes = config.channels, config.grid, config.cell, config.width
+    return FrameEncoder(size, state_size, *sizes, config.token_learner, config.keypoints)
 
 
 def _text(config: ModelConfig) -> nn.Module | None:

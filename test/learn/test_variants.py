@@ -119,12 +119,13 @@ def test_one_dimension_and_no_text_train_and_export_without_network(tmp_path):
 
 
 def test_options_of_the_context_export_whole_and_split(tmp_path):
-    changes = {"text": "cross", "hyper_streams": 2, "memory": 3, "memory_dropout": 0.5, "token_learner": 2}
+    changes = {"text": "cross", "hyper_streams": 2, "memory": 3, "memory_dropout": 0.5}
+    changes |= {"token_learner": 2, "keypoints": 3}
     settings = small_config(steps=10, learning_rate=3e-3, model=replace(SMALL, **changes))
     run = trained_run(tmp_path, replace(small_spec((4, 3)), tick="timer"), settings)
     manifest = export.export(run, tmp_path / "bundle", weights=True)
     assert manifest.training["parity"]["observations"] == 256 and manifest.training["parity"]["different"] == 0
-    assert manifest.model.items() >= changes.items() and manifest.picture == 2
+    assert manifest.model.items() >= changes.items() and manifest.picture == 3
     ours, theirs = (Policy.load(tmp_path / "bundle", device) for device in ("torch-cpu", "cpu"))
     rng = np.random.default_rng(0)
     for tick in range(12):
