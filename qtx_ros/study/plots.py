@@ -21,15 +21,15 @@ INK, GRID = "#333333", "#dddddd"
 
 
 def plot_methods(groups: Groups, path: Path, score: str) -> None:
-    """A bar per method with its interval and its seeds as dots, one panel per mix of data; variants are left out."""
-    plain = {name: rows for name, rows in ordered(groups).items() if not rows[0].keys["variant"]}
-    mixes = list(dict.fromkeys(rows[0].keys["mix"] for rows in plain.values()))
-    methods = sorted({rows[0].keys["method"] for rows in plain.values()})
-    figure, axes = _figure(len(mixes), 0.62 * max(len(methods), 3) + 0.6)
-    for axis, mix in zip(axes, mixes, strict=True):
-        rows = [rows for rows in plain.values() if rows[0].keys["mix"] == mix]
-        _bars(axis, rows)
-        axis.set_xlim(-0.6, max(len(rows), 3) - 0.4)
+    """A bar per method and variant, its interval and a dot per seed; a panel per mix of data; variants are pale."""
+    panels: dict[str, list[list[Result]]] = {}
+    for rows in ordered(groups).values():
+        panels.setdefault(rows[0].keys["mix"], []).append(rows)
+    sizes = [max(3, len(bars)) for bars in panels.values()]
+    figure, axes = _figure(len(panels), 0.5 * sum(sizes) / len(sizes) + 1.0, sizes)
+    for axis, size, (mix, bars) in zip(axes, sizes, panels.items(), strict=True):
+        _bars(axis, bars)
+        axis.set_xlim(-0.6, size - 0.4)
         axis.set_title(mix, fontsize=11, color=INK, loc="left")
     axes[0].set_ylabel(score, color=INK)
     _save(figure, path, score)
@@ -39,16 +39,16 @@ def _colour(method: str) -> str:
     return OURS if method == tables.OURS else PEERS if method.startswith(PEER) else BASELINE
 
 
-def _bars(axis, methods: list[list[Result]]) -> None:
-    for place, rows in enumerate(methods):
+def _bars(axis, groups: list[list[Result]]) -> None:
+    for place, rows in enumerate(groups):
         means, colour = [row.mean for row in rows], _colour(rows[0].keys["method"])
         about = summarise(means)
-        axis.bar(place, about.mean, 0.66, color=colour, alpha=0.35)
+        axis.bar(place, about.mean, 0.66, color=colour, alpha=0.15 if rows[0].keys["variant"] else 0.4)
         if about.n > 1:
             axis.errorbar(place, about.mean, about.high - about.mean, color=colour, lw=1.6)
         spread = np.linspace(-0.16, 0.16, len(means)) if len(means) > 1 else [0.0]
         axis.plot(place + np.array(spread), means, "o", ms=4, color=colour, mec="white", mew=0.6)
-    names = [rows[0].keys["method"] for rows in methods]
+    names = [" ".join(filter(None, (rows[0].keys["method"], rows[0].keys["variant"]))) for rows in groups]
     axis.set_xticks(range(len(names)), names, rotation=35, ha="right", fontsize=9)
 
 
@@ -91,12 +91,12 @@ def _curves(axis, lines: dict[str, dict[int, list[float]]]) -> None:
     axis.minorticks_off()
 
 
-def _figure(panels: int, width: float):
-    """Panels side by side that share their axis of scores."""
+def _figure(panels: int, width: float, shares: list[int] | None = None):
+    """Panels side by side that share their axis of scores, `width` each in the mean, or as wide as their `shares`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width * panels + 0.6, 3.6), layout="constrained")
-    axes = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
+    axes = figure.subplots(1, panels, sharey=True, squeeze=False, width_ratios=shares)[0]
     for axis in axes:
         axis.grid(axis="y", color=GRID, lw=0.8)
         axis.set_axisbelow(True)
