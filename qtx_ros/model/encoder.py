@@ -88,7 +88,7 @@ class FrameEncoder(Observer):
         self.layers = nn.ModuleList(FilmConv(i, o) for i, o in zip(channels, channels[1:], strict=False))
         self.learner = TokenLearner(channels[-1], learned) if learned else None
         self.to_token = nn.Linear(channels[-1] * (1 if learned else cell * cell), width)
-        fine = _map_size(image_size[0], len(channels) - 2), _map_size(image_size[1], len(channels) - 2)
+        fine = tuple(_map_size(size, len(channels) - 2) for size in image_size)
         self.points = Keypoints(channels[-2:][0], points, fine) if points else None
         self.point_token = nn.Linear(2 * points, width) if points else None
         self.observe(state_size, width)

@@ -11,7 +11,7 @@ SHARPNESS = 3.0  # of the filters before training, so that a point is a place ra
 class Keypoints(nn.Module):
     """Spatial soft-argmax: a filter's softmax over all places, and the mean of the places under it.
 
-    Deep spatial autoencoders (1509.06113), equation 1; the softmax's temperature is the learned size of the filter.
+    Deep spatial autoencoders (1509.06113); the softmax's temperature is the learned size of the filter.
     """
 
     def __init__(self, channels: int, count: int, size: tuple[int, int]) -> None:
