@@ -29,7 +29,7 @@ def main(folder: Path) -> None:
     dataset = d3rlpy.dataset.MDPDataset(**{name: arrays[name] for name in names})
     algo = create(d3rlpy, told, arrays)
     began = time.perf_counter()
-    schedule = {"n_steps": told["steps"], "n_steps_per_epoch": min(told["steps"], 1000)}
+    schedule = {"n_steps": told["steps"], "n_steps_per_epoch": told["steps"]}
     algo.fit(dataset, **schedule, logger_adapter=NoopAdapterFactory(), show_progress=False)
     seconds = time.perf_counter() - began
     partial = str(folder / "partial.onnx")

@@ -57,7 +57,7 @@ class TrainConfig:
 
     loss: str = "mse"  # or hl_gauss: values are histograms, with model.atoms
     atom_sigma: float = 0.75  # of a target's histogram, in widths of an atom
-    smooth: float = 0.0  # how far neighbours of the taken bin share with it: σ, as a share of the dimension's range
+    smooth: float = 0.0  # how far neighbours of the taken bin share with it: σ, as a share of the dimension's bins
     conservative: str = "zero"  # unseen bins are worth value_low; gap: the target minus `gap` at most; or softmax: CQL
     gap: float = 0.2  # with conservative gap: by how much unseen bins are worth less than the target
     margin: float = 0.0  # by which the taken bin of a successful episode should lead, with margin_weight

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import json
 import os
 import shutil
 from collections import Counter
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from qtx_ros.data.dataset import Dataset
 from qtx_ros.errors import QtxError
+from qtx_ros.files import write_atomically
+from qtx_ros.spec import Spec
 from qtx_ros.study.plan import ARENAS, Run, Study
 
 TIMES = ("tick.npy", "age.npy")  # of the recording's clock, which differs between recordings of the same
@@ -25,16 +28,42 @@ def make_data(study: Study, operator: str, folder: Path) -> Path:
     """Make the operator's training set in `folder` unless it is there; returns where it is."""
     final = Path(folder) / operator
     if final.exists():
+        check_made(study, operator, folder)
         return final
     partial = Path(folder) / f".{operator}.{os.getpid()}"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         made = arena(study).make(study, operator, study.operators()[operator], partial)
+        write_atomically(_facts_path(folder, operator), json.dumps(_facts(study, operator), indent=1).encode())
         os.replace(made, final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return final
+
+
+def check_made(study: Study, operator: str, folder: Path) -> None:
+    """QtxError if the training set that is there was made for other things than the study wants."""
+    path = _facts_path(folder, operator)
+    if not path.exists():  # made by hand, or before this was noted
+        return
+    found, wanted = json.loads(path.read_text()), _facts(study, operator)
+    for key, value in wanted.items():
+        if found[key] != value and not (key == "episodes" and found[key] > value):
+            raise QtxError(
+                f"{path.parent / operator} was made with {key} {found[key]}, study {study.name!r} has {value}: "
+                "choose another folder with --data"
+            )
+
+
+def _facts(study: Study, operator: str) -> dict:
+    """What decides an operator's training set."""
+    facts = {"arena": study.arena, "robot": Spec.load(study.robot).digest(), "tasks": list(study.tasks)}
+    return facts | {"horizon": study.horizon, "seed": study.data_seed, "episodes": study.operators()[operator]}
+
+
+def _facts_path(folder: Path, operator: str) -> Path:
+    return Path(folder) / f"{operator}.json"
 
 
 def open_data(run: Run, folder: Path) -> Dataset:
@@ -47,6 +76,8 @@ def open_data(run: Run, folder: Path) -> Dataset:
     shown = [operator for operator in mix if config.episodes != "demonstrations" or tries.demonstrates(operator)]
     if not shown:
         raise QtxError(f"study {run.study.name!r}: nobody demonstrates in mix {run.mix!r}, as {run.method} needs it")
+    for operator in shown:
+        check_made(run.study, operator, folder)
     found = open_dataset([str(Path(folder) / operator) for operator in shown], config)
     return Dataset(run.spec(), _first_of_each(found.episodes, mix))
 

@@ -29,6 +29,7 @@ METHODS = {  # what each method's training differs in
     "cql": {"method": "cql"},
     "dt": {"method": "dt", "model": {"returns": True}},
 }
+DECIDERS = ("bundle", "torch")
 PEER = "d3rlpy-"  # methods of another library, trained in its own environment
 PEERS = tuple(PEER + name for name in ("bc", "iql", "cql", "dt"))
 NAME = re.compile(r"[A-Za-z0-9_+-]*")
@@ -66,12 +67,12 @@ class Study:
     episodes: int = 50  # to evaluate per task
     horizon: int = 70  # ticks until an episode counts as failed
     evaluation_seed: int = 50_000  # of the first episode
-    decide: str = "bundle"  # what is tried: the exported bundle, or torch: the network as it is, for a few episodes
+    decide: str = DECIDERS[0]  # what is tried: the exported bundle, or torch: the network as it is, for a few episodes
     data_seed: int = 100_000
 
     def __post_init__(self) -> None:
         check_choice("arena", [self.arena], ARENAS)
-        check_choice("decide", [self.decide], ("bundle", "torch"))
+        check_choice("decide", [self.decide], DECIDERS)
         check_choice("methods", [*self.methods, *self.settings], (*METHODS, *PEERS))
         for row in self.rows:
             check_choice(f"row {row.name!r}: mixes", row.mixes, self.mixes)
@@ -169,6 +170,7 @@ class Run:
         settings = self.settings() if self.peer else changes(self.config())
         told = [settings, self.spec().digest(), study.mixes[self.mix], study.tasks, study.episodes, study.horizon]
         told += [study.arena, study.evaluation_seed, study.data_seed]
+        told += [] if study.decide == DECIDERS[0] else [study.decide]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from qtx_ros.study import tables
 from qtx_ros.study.plan import PEER
 from qtx_ros.study.results import Result
-from qtx_ros.study.statistics import summarise
+from qtx_ros.study.statistics import FEWEST, summarise
 from qtx_ros.study.tables import Groups, ordered
 
 BINS = re.compile(r"(?:(.+)-)?bins-(\d+)")  # a variant's name: before-bins-21, bins-21
@@ -44,7 +44,7 @@ def _bars(axis, groups: list[list[Result]]) -> None:
         means, colour = [row.mean for row in rows], _colour(rows[0].keys["method"])
         about = summarise(means)
         axis.bar(place, about.mean, 0.66, color=colour, alpha=0.15 if rows[0].keys["variant"] else 0.4)
-        if about.n > 1:
+        if about.n >= FEWEST:
             axis.errorbar(place, about.mean, about.high - about.mean, color=colour, lw=1.6)
         spread = np.linspace(-0.16, 0.16, len(means)) if len(means) > 1 else [0.0]
         axis.plot(place + np.array(spread), means, "o", ms=4, color=colour, mec="white", mew=0.6)

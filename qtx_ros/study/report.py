@@ -10,7 +10,7 @@ from pathlib import Path
 from qtx_ros import config as configs
 from qtx_ros.errors import QtxError
 from qtx_ros.study import plots, tables
-from qtx_ros.study.plan import Row, Run, Study
+from qtx_ros.study.plan import PEER, Row, Run, Study, changes
 from qtx_ros.study.results import RESULTS, Result, read_results, write_results
 from qtx_ros.study.work import STUDY, read_study
 
@@ -28,6 +28,7 @@ def main(args: argparse.Namespace) -> int:
     if not results:
         raise QtxError(f"{args.study / RESULTS} has no rows yet: qtx study run makes them")
     study = read_study(args.study)
+    _check(study, results, args.study / RESULTS)
     args.output.mkdir(parents=True, exist_ok=True)
     pictures = draw(study, results, args.output)
     write_results(args.output / RESULTS, results)
@@ -38,6 +39,19 @@ def main(args: argparse.Namespace) -> int:
     put_into(args.output.parent / "README.md", name, "\n\n".join([*linked, tables.scores_table(groups)]))
     print(f"{len(results)} runs → {args.output / 'README.md'}")
     return 0
+
+
+def _check(study: Study, results: list[Result], path: Path) -> None:
+    """QtxError if a row was made with other settings than the study has, or those of a group from different data."""
+    planned = {run.group for run in study.runs()}
+    for result in (result for result in results if result.group in planned):
+        was, now = result.facts["config_digest"], study.run(result.key).digest()
+        if was != now:
+            raise QtxError(f"{path}: the row {result.key} was made with other settings (digest {was}, now {now})")
+    for name, rows in tables.group(results).items():
+        digests = sorted({row.facts["data_digest"] for row in rows})
+        if len(digests) > 1:
+            raise QtxError(f"{path}: rows of {name} were trained on different data ({', '.join(digests)})")
 
 
 def put_into(page: Path, name: str, text: str) -> None:
@@ -104,21 +118,40 @@ def _settings(study: Study) -> str:
     """What each method was trained with: keys that are not at their default."""
     lines = [["Method", "Settings"]]
     for method in study.methods:
-        unnamed = (row for row in study.rows if not row.name and method in (row.methods or study.methods))
-        run = Run(study, next(unnamed, Row()), next(iter(study.mixes)), method, 0)
-        lines.append([method, f"`{json.dumps({**_told(run), **_robot(run.row)})}`"])
-    for row in study.rows:
-        if row.name:
-            lines.append([row.name, f"changes `{json.dumps({**row.training, **_robot(row)})}`"])
+        run = Run(study, _plain(study, method), next(iter(study.mixes)), method, 0)
+        told = run.settings() if run.peer else changes(run.config())
+        lines.append([method, f"`{json.dumps({**told, **_robot(run)})}`"])
+    for row in (row for row in study.rows if row.name):
+        method = next(name for name in row.methods or study.methods if not name.startswith(PEER))
+        this, plain = (Run(study, r, next(iter(study.mixes)), method, 0) for r in (row, _plain(study, method)))
+        found = difference(_everything(this), _everything(plain))
+        lines.append([row.name, f"other than {method}: `{json.dumps(found)}`"])
     return tables.markdown(lines)
 
 
-def _robot(row: Row) -> dict:
-    """What of the robot a row changes."""
-    return {key: getattr(row, key) for key in ("bins", "curve", "history") if getattr(row, key)}
+def _plain(study: Study, method: str) -> Row:
+    """The row without a name that a method has; one that changes nothing if there is none."""
+    return next((row for row in study.rows if not row.name and method in (row.methods or study.methods)), Row())
 
 
-def _told(run: Run) -> dict:
-    from qtx_ros.study.plan import changes
+def _robot(run: Run) -> dict:
+    """Bins and curve, which a peer has none of, and history."""
+    spec = run.spec()
+    found = {} if run.peer else {"bins": max(d.bins for d in spec.dimensions), "curve": spec.dimensions[0].curve}
+    return {**found, "history": spec.history}
 
-    return run.settings() if run.peer else changes(run.config())
+
+def _everything(run: Run) -> dict:
+    return {**configs.dump(run.config()), **_robot(run)}
+
+
+def difference(first: dict, second: dict) -> dict:
+    """What of `first` differs from `second`, mappings with the same keys, also inside of mappings."""
+    found = {}
+    for key, value in first.items():
+        if isinstance(value, dict):
+            if inner := difference(value, second[key]):
+                found[key] = inner
+        elif value != second[key]:
+            found[key] = value
+    return found

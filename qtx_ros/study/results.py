@@ -83,7 +83,9 @@ def write_results(path: Path, results: list[Result]) -> None:
     tasks = list(results[0].scores)
     writer.writerow([*KEYS, *tasks, "mean", *FACTS])
     for result in sorted(results, key=lambda r: (r.group, r.seed)):
-        scores = [f"{score:.6g}" for score in (*result.scores.values(), result.mean)]
+        if set(result.scores) != set(tasks):
+            raise QtxError(f"{path}: {result.key} has the tasks {', '.join(result.scores)}, not {', '.join(tasks)}")
+        scores = [f"{score:.6g}" for score in (*(result.scores[task] for task in tasks), result.mean)]
         writer.writerow([*result.keys.values(), *scores, *(result.facts[key] for key in FACTS)])
     write_atomically(path, text.getvalue().encode())
 

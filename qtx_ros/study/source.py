@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from pathlib import Path
 
@@ -11,10 +12,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def commit() -> str:
-    """The git commit of the source tree, with a + if files differ from it; outside of one, the package's version."""
+    """The git commit of the source tree; outside of one, the package's version.
+
+    Where files differ from the commit a + and 6 digits of the difference follow.
+    """
     try:
         found = _git("rev-parse", "--short=10", "HEAD")
-        return found + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+        changed = _git("diff", "HEAD", "--binary")
+        return found + (f"+{hashlib.sha256(changed.encode()).hexdigest()[:6]}" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return __version__
 

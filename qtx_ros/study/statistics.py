@@ -13,6 +13,7 @@ from qtx_ros.errors import QtxError
 
 EXACT = 10  # pairs up to which every sign pattern is tried
 DRAWN = 20_000  # sign patterns drawn beyond that
+FEWEST = 3  # seeds of which an interval or a test is shown: two can agree by chance
 ALMOST = 1e-12  # sums that differ by less are equal: floats are added in another order
 
 
@@ -26,9 +27,9 @@ class Summary:
     high: float
 
     def __str__(self) -> str:
-        if self.n < 2:
-            return f"{self.mean:.2f}"
-        return f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
+        if self.n < FEWEST:
+            return number(self.mean)
+        return f"{number(self.mean)} [{number(self.low)}, {number(self.high)}]"
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,13 @@ class Paired:
     difference: float  # mean
     low: float  # 95 % interval of it
     high: float
-    t_test: float  # two-sided p
+    t_test: float  # two-sided p; NaN if all differences are the same and not 0
     sign_flip: float  # two-sided p; with n seeds never below 2 / 2^n
+
+
+def number(value: float, sign: str = "") -> str:
+    """Three decimals for a rate, one for a score above 10."""
+    return f"{value:{sign}.3f}" if abs(value) < 10 else f"{value:{sign}.1f}"
 
 
 def summarise(values: Sequence[float]) -> Summary:
@@ -61,8 +67,10 @@ def compare(first: Sequence[float], second: Sequence[float]) -> Paired:
     differences = np.asarray(first, np.float64) - np.asarray(second, np.float64)
     about = summarise(differences)
     spread = float(np.std(differences, ddof=1)) / math.sqrt(about.n)
-    t = math.inf if spread == 0 else abs(about.mean) / spread
-    p = 1.0 if about.mean == 0 else 2 * (1 - t_cdf(t, about.n - 1))
+    if about.mean == 0:
+        p = 1.0
+    else:
+        p = math.nan if spread < ALMOST else 2 * (1 - t_cdf(abs(about.mean) / spread, about.n - 1))
     return Paired(about.n, about.mean, about.low, about.high, p, sign_flip(differences))
 
 

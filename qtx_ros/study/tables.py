@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from qtx_ros.study.plan import group_name
 from qtx_ros.study.results import Result
-from qtx_ros.study.statistics import compare, summarise
+from qtx_ros.study.statistics import FEWEST, compare, number, summarise
 
 OURS = "q"  # what the others are compared with
 Groups = dict[str, list[Result]]  # mix.method.variant → one result per seed
@@ -26,8 +27,8 @@ def scores_table(groups: Groups) -> str:
     lines = [["Data", "Method", "Variant", "n", "Mean [95 %]", "Per seed", *tasks, "Train", "CPU"]]
     for rows in ordered(groups).values():
         keys = rows[0].keys
-        seeds = " ".join(f"{row.mean:.2f}" for row in rows)
-        tasks_means = [f"{sum(row.scores[task] for row in rows) / len(rows):.2f}" for task in tasks]
+        seeds = " ".join(number(row.mean) for row in rows)
+        tasks_means = [number(sum(row.scores[task] for row in rows) / len(rows)) for task in tasks]
         mean = f"**{summarise([row.mean for row in rows])}**"
         times = [_seconds(rows, name) for name in ("train_s", "cpu_s")]
         lines.append([keys["mix"], keys["method"], keys["variant"], str(len(rows)), mean, seeds, *tasks_means, *times])
@@ -60,18 +61,20 @@ def variants_table(groups: Groups, against: Mapping[str, str]) -> str:
 
 
 def _tested(first: list[Result], second: list[Result], name: str) -> list[list[str]]:
-    """One line on the seeds that both have; none if they share fewer than two."""
+    """One line on the seeds that both have; none if they share too few."""
     pairs = paired(first, second)
-    if len(pairs) < 2:
+    if len(pairs) < FEWEST:
         return []
     found = compare(*zip(*pairs, strict=True))
-    interval = f"{found.difference:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+    interval = f"{number(found.difference, '+')} [{number(found.low, '+')}, {number(found.high, '+')}]"
     keys = first[0].keys
     chances = [_chance(found.t_test), _chance(found.sign_flip)]
     return [[keys["mix"], keys["variant"], name, str(found.n), interval, *chances]]
 
 
 def _chance(p: float) -> str:
+    if math.isnan(p):
+        return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 

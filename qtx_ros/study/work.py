@@ -20,7 +20,8 @@ from qtx_ros.study.plan import Run, Study
 from qtx_ros.study.results import FACTS, Result, add_result, read_results
 from qtx_ros.study.source import commit
 
-STUDY, RUNS, DATA, PROGRESS, SCORES = "study.json", "runs", "data", "progress.json", "scores.json"
+STUDY, RUNS, DATA = "study.json", "runs", "data"
+BEGUN, PROGRESS, SCORES = "begun.json", "progress.json", "scores.json"  # of a run
 
 
 def read_study(folder: Path) -> Study:
@@ -35,13 +36,13 @@ def do_run(run: Run, folder: Path, sets: Path, keep: bool = False, others: Seque
     Afterwards only small files of the run remain, unless `keep`. What a run draws depends on its settings and seed.
     """
     place = Path(folder) / RUNS / run.key
-    place.mkdir(parents=True, exist_ok=True)
-    clock = Clock(place)
     dataset = data.open_data(run, sets)
     digest = data.data_digest(dataset)
+    code = begin(place, run, digest)
+    clock = Clock(place)
     known = twin(run, folder, digest) or elsewhere(run, others, digest)
     if known is not None:
-        result = _result(run, known.scores, {**known.facts, "same": known.key}, digest)
+        result = _result(run, known.scores, {**known.facts, "same": known.key}, digest, code)
         add_result(folder, result)
         shutil.rmtree(place)
         return result
@@ -55,29 +56,47 @@ def do_run(run: Run, folder: Path, sets: Path, keep: bool = False, others: Seque
     began = time.perf_counter()
     scores = evaluate(run, place)
     facts = {**trained, "eval_s": f"{time.perf_counter() - began:.0f}", "cpu_s": f"{clock.cpu():.0f}"}
-    result = _result(run, scores, facts, digest)
+    result = _result(run, scores, facts, digest, code)
     add_result(folder, result)
     if not keep:
         shutil.rmtree(place)
     return result
 
 
+def begin(place: Path, run: Run, digest: str) -> str:
+    """Make the folder of a run, empty unless the same was begun there; returns which code it was begun with, and is."""
+    wanted, now = {"config": run.digest(), "data": digest, "method": run.method, "seed": run.seed}, commit()
+    told = _read(place / BEGUN)
+    code = told.pop("commit", now)
+    if told != wanted:
+        shutil.rmtree(place, ignore_errors=True)
+        code = now
+    place.mkdir(parents=True, exist_ok=True)
+    write_atomically(place / BEGUN, json.dumps({**wanted, "commit": code}).encode())
+    return code if code == now else f"{code}, {now}"
+
+
 def twin(run: Run, folder: Path, digest: str) -> Result | None:
     """A finished row that is the same computation: another method's name for the same settings and the same data."""
-    others = {} if run.peer else {other.group: other for other in run.study.runs() if other.group != run.group}
-    wanted = digest, run.seed, commit()
+    others = {} if run.peer else {other.group for other in run.study.runs() if other.group != run.group}
     for row in read_results(folder):
-        found = row.facts["data_digest"], row.seed, row.facts["commit"]
-        if found == wanted and row.group in others and run.study.run(row.key).computes() == run.computes():
-            return row
+        if row.group in others and _same_code_and_data(row, run, digest):
+            other = run.study.run(row.key)
+            if row.facts["config_digest"] == other.digest() and other.computes() == run.computes():
+                return row
     return None
+
+
+def _same_code_and_data(row: Result, run: Run, digest: str) -> bool:
+    """Whether a row was made from this data and seed by this very code."""
+    return (row.facts["data_digest"], row.seed, row.facts["commit"]) == (digest, run.seed, commit())
 
 
 def elsewhere(run: Run, folders: Iterable[Path], digest: str) -> Result | None:
     """The row of another study with the same settings, data, seed and commit; its key then begins with that study."""
-    wanted = run.digest(), digest, run.seed, commit()
     for row in (row for folder in folders for row in read_results(folder)):
-        if (row.facts["config_digest"], row.facts["data_digest"], row.seed, row.facts["commit"]) == wanted:
+        same = row.facts["config_digest"] == run.digest() and (not run.peer or row.keys["method"] == run.method)
+        if same and _same_code_and_data(row, run, digest):
             return dataclasses.replace(row, keys={**row.keys, "mix": f"{row.keys['study']}/{row.keys['mix']}"})
     return None
 
@@ -112,7 +131,7 @@ def train(run: Run, dataset: Dataset, place: Path, clock: Clock) -> dict:
 
 def evaluate(run: Run, place: Path) -> dict[str, float]:
     """Score of each task; finished tasks are remembered in the run's folder."""
-    known = json.loads((place / SCORES).read_text()) if (place / SCORES).exists() else {}
+    known = _read(place / SCORES)
     driver = None
     for task in run.study.tasks:
         if task not in known:
@@ -142,7 +161,7 @@ def _driver(run: Run, place: Path) -> Callable:
     return arena.driver(Policy.load(place / "bundle", "cpu"))
 
 
-def _result(run: Run, scores: dict[str, float], facts: dict, digest: str) -> Result:
+def _result(run: Run, scores: dict[str, float], facts: dict, digest: str, code: str) -> Result:
     study, spec = run.study, run.spec()
     keys = (study.name, run.mix, run.method, run.row.name, str(run.seed))
     counts = [d.bins for d in spec.dimensions]
@@ -153,7 +172,7 @@ def _result(run: Run, scores: dict[str, float], facts: dict, digest: str) -> Res
         "history": spec.history,
         "data_digest": digest,
         "config_digest": run.digest(),
-        "commit": commit(),
+        "commit": code,
         "overrides": _overrides(run, facts),
     }
     names = ("study", "mix", "method", "variant", "seed")
@@ -162,7 +181,8 @@ def _result(run: Run, scores: dict[str, float], facts: dict, digest: str) -> Res
 
 def _overrides(run: Run, facts: dict) -> str:
     """What the row changes, and whose result this is if it was not computed again."""
-    told = {**run.row.training, **({"same as": facts["same"]} if "same" in facts else {})}
+    robot = {"curve": run.row.curve} if run.row.curve else {}
+    told = {**run.row.training, **robot, **({"same as": facts["same"]} if "same" in facts else {})}
     return json.dumps(told, sort_keys=True) if told else ""
 
 
@@ -190,7 +210,12 @@ def _cpu() -> float:
 
 def read_progress(place: Path) -> dict:
     """What a run last said of itself; empty if nothing."""
+    return _read(place / PROGRESS)
+
+
+def _read(path: Path) -> dict:
+    """The object in a JSON file that a run may have left; empty if there is none."""
     try:
-        return json.loads((place / PROGRESS).read_text())
+        return json.loads(path.read_text())
     except (OSError, ValueError):
         return {}

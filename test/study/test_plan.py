@@ -90,3 +90,9 @@ def test_shipped_studies_hold_only_known_settings(path):
     assert study.name == path.stem
     for group in {run.group: run for run in study.runs()}.values():
         assert len(group.digest()) == 12 and group.spec().dimensions
+
+
+def test_what_is_recommended_for_pictures_is_what_was_studied():
+    from qtx_ros.learn.train import read_config
+
+    assert read_config("images") == load_study("arm_images").run("stitching.q.1").config()

@@ -29,7 +29,13 @@ def test_the_interval_of_five_seeds_by_hand():
 def test_one_seed_has_no_interval():
     about = summarise([0.5])
     assert (about.n, about.mean) == (1, 0.5) and math.isnan(about.low)
-    assert str(about) == "0.50"
+    assert str(about) == "0.500"
+
+
+def test_two_seeds_that_agree_are_not_shown_as_certain():
+    assert str(summarise([0.895, 0.895])) == "0.895"
+    assert str(summarise([21.94, 21.94, 21.94])) == "21.9 [21.9, 21.9]"
+    assert math.isnan(compare([0.815, 0.815, 0.815], [0.8, 0.8, 0.8]).t_test)
 
 
 def test_all_signs_of_few_differences_are_tried():

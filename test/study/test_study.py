@@ -125,6 +125,46 @@ def test_data_are_the_same_whenever_they_are_made(sets, tmp_path):
     assert data_digest(open_data(STUDY.run("stitching.bc-demos.101"), sets)) != data_digest(first)
 
 
+def test_what_was_begun_with_other_settings_is_not_continued(tmp_path):
+    run, place = STUDY.run("stitching.q.101"), tmp_path / "runs/stitching.q.101"
+    code = work.begin(place, run, "data")
+    (place / work.SCORES).write_text('{"drawer-open": 1.0}')
+    assert work.begin(place, run, "data") == code and (place / work.SCORES).exists()
+    changed = dataclasses.replace(STUDY, training={**STUDY.training, "gamma": 0.5}).run("stitching.q.101")
+    for other, digest in ((changed, "data"), (run, "other data")):
+        (place / work.SCORES).write_text('{"drawer-open": 1.0}')
+        work.begin(place, other, digest)
+        assert [path.name for path in place.iterdir()] == [work.BEGUN]
+
+
+def test_a_row_says_if_the_code_changed_on_the_way(tmp_path, monkeypatch):
+    run = STUDY.run("stitching.q.101")
+    monkeypatch.setattr(work, "commit", lambda: "before")
+    assert work.begin(tmp_path / "run", run, "data") == "before"
+    monkeypatch.setattr(work, "commit", lambda: "after")
+    assert work.begin(tmp_path / "run", run, "data") == "before, after"
+
+
+def test_a_set_made_for_other_things_is_refused(sets, tmp_path):
+    for name in ("failure", "failure.json"):
+        os.symlink(sets / name, tmp_path / name)
+    assert make_data(dataclasses.replace(STUDY, mixes={"one": {"failure": 1}}), "failure", tmp_path)  # fewer of them
+    for changes, said in (({"data_seed": 7}, "seed"), ({"mixes": {"one": {"failure": 99}}}, "episodes")):
+        with pytest.raises(QtxError, match=rf"failure was made with {said} \d+, study 'smoke' has .*--data"):
+            make_data(dataclasses.replace(STUDY, **changes), "failure", tmp_path)
+
+
+def test_a_peer_is_known_by_its_method_too(tmp_path):
+    settings = {"d3rlpy-bc": {"steps": 5}, "d3rlpy-iql": {"steps": 5}}
+    study = dataclasses.replace(STUDY, methods=tuple(settings), settings=settings)
+    asked, other = (study.run(f"stitching.{method}.101") for method in settings)
+    assert asked.digest() == other.digest()
+    for run, expected in ((other, False), (asked, True)):
+        found = row(101, 0.5, run.method, run.digest())
+        add_result(tmp_path, Result(found.keys, found.scores, {**found.facts, "commit": work.commit()}))
+        assert bool(work.elsewhere(asked, [tmp_path], "")) == expected
+
+
 def row(seed: int, score: float, method: str = "q", digest: str = "") -> Result:
     facts = dict.fromkeys(("episodes", "steps", "batch_size", "bins", "history", "parameters"), "1")
     facts |= {"train_s": "1", "cpu_s": "1", "eval_s": "1", "data_digest": "", "config_digest": digest}
@@ -137,6 +177,14 @@ def test_rows_are_ordered_and_a_run_has_only_one(tmp_path):
         add_result(tmp_path, row(seed, score))
     assert [(result.seed, result.mean) for result in read_results(tmp_path)] == [(2, 0.55), (10, 0.625)]
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == [RESULTS]
+
+
+def test_scores_stand_under_their_tasks_whatever_their_order(tmp_path):
+    add_result(tmp_path, row(1, 0.5))
+    add_result(tmp_path, dataclasses.replace(row(2, 0.5), scores={"b": 1.0, "a": 0.25}))
+    assert [result.scores for result in read_results(tmp_path)] == [{"a": 0.5, "b": 1.0}, {"a": 0.25, "b": 1.0}]
+    with pytest.raises(QtxError, match="q.3 has the tasks a, not a, b"):
+        add_result(tmp_path, dataclasses.replace(row(3, 0.5), scores={"a": 0.25}))
 
 
 def test_a_row_of_other_settings_is_not_taken_for_this_studys(tmp_path):
