@@ -19,6 +19,8 @@ from qtx_ros.learn import checkpoint
 from qtx_ros.learn.settings import METHOD_NAMES, TrainConfig
 from qtx_ros.paths import share
 
+FAINT = 0.1  # worth at the start of what is worth 1 at the end of an episode
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", nargs="+", help="training set folders, as `qtx convert` writes them")
@@ -68,6 +70,7 @@ def _run(args: argparse.Namespace, run: checkpoint.Run | None, config: TrainConf
     if world.leads:
         size = _parameters(trainer.model)
         print(f"{len(dataset)} episodes, {len(windows)} transitions, {size:,} parameters", flush=True)
+        print(discount_note([len(episode) for episode in dataset.episodes], config), end="", flush=True)
         _train(trainer, windows, folder)
     else:
         trainer.train(windows, folder, lambda *_: None)
@@ -111,6 +114,18 @@ def describe(dataset: Dataset, paths: list[str]) -> dict:
     steps = int(np.sum([len(episode) for episode in dataset.episodes]))
     names = [Path(path).resolve().name for path in paths]
     return {"data": names, "digest": digest.hexdigest(), "episodes": len(dataset), "steps": steps, "mix": mix}
+
+
+def discount_note(lengths: list[int], config: TrainConfig) -> str:
+    """A line if what the end of an episode is worth hardly reaches its start, else nothing; `lengths`: ticks each."""
+    ticks = int(np.median(lengths))
+    worth = config.gamma**ticks
+    if worth >= FAINT or config.method in ("bc", "dt"):
+        return ""
+    return (
+        f"note: the median episode has {ticks} ticks, so with gamma {config.gamma} its end is worth {worth:.2g} at its "
+        f"start; {1 - 1 / ticks:.3g} would leave a third\n"
+    )
 
 
 def versions() -> dict[str, str]:

@@ -307,3 +307,10 @@ def test_what_a_policy_collected_is_no_demonstration(tmp_path):
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"collector": "policy"}))
     for episodes, count in (("all", 4), ("success", 2), ("demonstrations", 1)):
         assert len(train.open_dataset([str(root)], small_config(episodes=episodes))) == count
+
+
+def test_a_discount_that_hides_the_end_from_the_start_is_told():
+    note = train.discount_note([240, 250, 260], TrainConfig(gamma=0.98))
+    assert "250 ticks, so with gamma 0.98 its end is worth 0.0064" in note and "0.996 would leave a third" in note
+    assert train.discount_note([100], TrainConfig(gamma=0.98)) == ""  # 0.98^100 is 0.13
+    assert train.discount_note([250], TrainConfig(method="bc", gamma=0.98)) == ""
