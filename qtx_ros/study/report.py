@@ -122,7 +122,9 @@ def _settings(study: Study) -> str:
         told = run.settings() if run.peer else changes(run.config())
         lines.append([method, f"`{json.dumps({**told, **_robot(run)})}`"])
     for row in (row for row in study.rows if row.name):
-        method = next(name for name in row.methods or study.methods if not name.startswith(PEER))
+        method = next((name for name in row.methods or study.methods if not name.startswith(PEER)), None)
+        if method is None:  # rows change what peers have none of
+            continue
         this, plain = (Run(study, r, next(iter(study.mixes)), method, 0) for r in (row, _plain(study, method)))
         found = difference(_everything(this), _everything(plain))
         lines.append([row.name, f"other than {method}: `{json.dumps(found)}`"])
