@@ -88,6 +88,8 @@ def _report(rows: dict[str, dict], difference: float, size: Size, batch: int, th
     for name, row in rows.items():
         print(f"{name:28s} {row['parameters'] / 1e6:9.1f} {row['samples_per_cpu_s']:14.3f} {row['times']:9.1f} "
               f"{row['peak_mb']:8.0f} {row['memory']:10.2f}")  # fmt: skip
+    if AS_THEY_DRAW not in rows:
+        print(f"{AS_THEY_DRAW}: left out, it takes more memory than theirs")
     print(f"floors of the last one: {FLOORS['samples_per_cpu_s']:g} × the samples, {FLOORS['peak_mb']:g} of the memory")
     print_parts([(name, row["parts"]) for name, row in rows.items() if "parts" in row])
     facts = {"against": THEIRS, "threads": threads, "batch": batch, "size": asdict(size), "floors": FLOORS}

@@ -115,6 +115,7 @@ def _windows(folder: Path, job: Job):
     given = np.random.default_rng(0).normal(size=model.text_size).astype(np.float32)
     read = text_tokens if model.text_encoder == "hashed" else lambda _: given
     options = {"discount": config.gamma, "chunk": config.chunk, "memory": model.memory, "read": read, "cache": True}
+    options["near"] = config.tighten
     return Windows(Dataset.open(folder), steps=config.n_step, **options)
 
 

@@ -38,9 +38,10 @@ def lower_bound(targets: Tensor, returns: Tensor) -> Tensor:
 def tightened(targets: Tensor, one_step: Tensor) -> Tensor:
     """Targets [B, D] of n steps, the last dimension's at least that of one step, [B]: r + γ · (1 − terminal) · V(s′).
 
-    n steps carry values quickly but blame an action for what the data did after it; one step does not. Both are no
-    more than the best there is, so the larger one is closer to it ("optimality tightening", He et al. 2017, arXiv
-    1611.01606).
+    n steps carry values quickly but blame an action for what the data did after it; one step does not. Where nothing
+    is left to chance both are no more than the best there is, so the larger one is closer to it ("optimality
+    tightening", He et al. 2017, arXiv 1611.01606). Under chance it hopes for luck: of rewards 0 and 1 at even odds,
+    worth 0.5, the targets are 0.5 and 1, so 0.75 in the mean.
     """
     return torch.cat([targets[:, :-1], torch.maximum(targets[:, -1], one_step)[:, None]], 1)
 

@@ -49,7 +49,7 @@ class TrainConfig:
     monte_carlo: bool = True  # targets are at least the return-to-go
     tighten: bool = False  # with n_step above 1: targets are at least those of one tick
     completion: bool = False  # the target of each dimension is at least that of the last one
-    truncation_is_failure: bool = True  # an episode that ran out of time is worth nothing after its last step
+    truncation_is_failure: bool = True  # a failed episode, cut or ended, is worth nothing after its last step
     value_low: float = 0.0  # targets are clipped to [value_low, value_high]; unseen bins are pushed to value_low
     value_high: float = 1.0
     target_rate: float = 0.01  # share of the online weights that the target network takes each step

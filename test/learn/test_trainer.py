@@ -314,3 +314,29 @@ def test_a_discount_that_hides_the_end_from_the_start_is_told():
     assert "250 ticks, so with gamma 0.98 its end is worth 0.0064" in note and "0.996 would leave a third" in note
     assert train.discount_note([100], TrainConfig(gamma=0.98)) == ""  # 0.98^100 is 0.13
     assert train.discount_note([250], TrainConfig(method="bc", gamma=0.98)) == ""
+
+
+def prepared(folder, **changes) -> dict:
+    """A batch of a small robot with a memory, as the methods get it."""
+    settings = small_config(**{"shift": 0, "model": replace(SMALL, memory=3), **changes})
+    windows = windows_of(folder, None, settings)
+    trainer = Trainer(windows.spec, settings, 0)
+    trainer.set_statistics(windows)
+    return {"std": trainer.model.encoder.state_std, **trainer.prepare(windows.batch(np.arange(5, len(windows))))}
+
+
+def test_what_the_settings_ask_for_is_done_to_a_batch(tmp_path):
+    plain = prepared(tmp_path)
+    moved = prepared(tmp_path, shift=2)["frames"]
+    assert not torch.equal(moved, plain["frames"])
+    assert not torch.equal(prepared(tmp_path, colour=0.5)["frames"], plain["frames"])
+    noise = (prepared(tmp_path, state_noise=0.1)["state"] - plain["state"]) / plain["std"]
+    assert noise.std().item() == pytest.approx(0.1, rel=0.4) and noise.mean().abs() < 0.05
+    forgetful = prepared(tmp_path, model=replace(SMALL, memory=3, memory_dropout=1.0))["past_bins"]
+    assert (forgetful == -1).sum() > (plain["past_bins"] == -1).sum()
+
+
+def test_tightened_targets_see_the_first_step(tmp_path):
+    for tighten in (True, False):
+        windows = windows_of(tmp_path, None, small_config(n_step=2, tighten=tighten))
+        assert ("near" in windows.batch(np.arange(4))) == tighten
