@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import json
 import os
 import shutil
 from collections import Counter
 from pathlib import Path
 
 from qtx_ros.data.dataset import Dataset
+from qtx_ros.data.episode import read_json, write_json
 from qtx_ros.errors import QtxError
-from qtx_ros.files import write_atomically
 from qtx_ros.spec import Spec
 from qtx_ros.study.plan import ARENAS, Run, Study
 
@@ -35,7 +34,7 @@ def make_data(study: Study, operator: str, folder: Path) -> Path:
     partial.mkdir(parents=True)
     try:
         made = arena(study).make(study, operator, study.operators()[operator], partial)
-        write_atomically(_facts_path(folder, operator), json.dumps(_facts(study, operator), indent=1).encode())
+        write_json(_facts_path(folder, operator), _facts(study, operator))
         os.replace(made, final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -47,7 +46,7 @@ def check_made(study: Study, operator: str, folder: Path) -> None:
     path = _facts_path(folder, operator)
     if not path.exists():  # made by hand, or before this was noted
         return
-    found, wanted = json.loads(path.read_text()), _facts(study, operator)
+    found, wanted = read_json(path), _facts(study, operator)
     for key, value in wanted.items():
         if found[key] != value and not (key == "episodes" and found[key] > value):
             raise QtxError(

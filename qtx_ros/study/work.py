@@ -78,25 +78,27 @@ def begin(place: Path, run: Run, digest: str) -> str:
 
 def twin(run: Run, folder: Path, digest: str) -> Result | None:
     """A finished row that is the same computation: another method's name for the same settings and the same data."""
-    others = {} if run.peer else {other.group for other in run.study.runs() if other.group != run.group}
+    others = set() if run.peer else {other.group for other in run.study.runs() if other.group != run.group}
+    wanted = digest, run.seed, commit()
     for row in read_results(folder):
-        if row.group in others and _same_code_and_data(row, run, digest):
+        if row.group in others and _made_from(row) == wanted:
             other = run.study.run(row.key)
             if row.facts["config_digest"] == other.digest() and other.computes() == run.computes():
                 return row
     return None
 
 
-def _same_code_and_data(row: Result, run: Run, digest: str) -> bool:
-    """Whether a row was made from this data and seed by this very code."""
-    return (row.facts["data_digest"], row.seed, row.facts["commit"]) == (digest, run.seed, commit())
+def _made_from(row: Result) -> tuple[str, int, str]:
+    """Digest of the data, seed and code of a row."""
+    return row.facts["data_digest"], row.seed, row.facts["commit"]
 
 
 def elsewhere(run: Run, folders: Iterable[Path], digest: str) -> Result | None:
     """The row of another study with the same settings, data, seed and commit; its key then begins with that study."""
+    settings, wanted = run.digest(), (digest, run.seed, commit())
     for row in (row for folder in folders for row in read_results(folder)):
-        same = row.facts["config_digest"] == run.digest() and (not run.peer or row.keys["method"] == run.method)
-        if same and _same_code_and_data(row, run, digest):
+        same = row.facts["config_digest"] == settings and (not run.peer or row.keys["method"] == run.method)
+        if same and _made_from(row) == wanted:
             return dataclasses.replace(row, keys={**row.keys, "mix": f"{row.keys['study']}/{row.keys['mix']}"})
     return None
 
