@@ -14,6 +14,7 @@ from qtx_ros.model.policy import QTransformer
 
 Batch = dict[str, Tensor]  # as docs/architecture.md says
 Metrics = dict[str, Tensor]  # what a method tells of a batch, scalars
+ENCODED = "encoded"  # in a batch whose frames of s the online network has encoded: their tokens [U′, K, W]
 WINDOWS = ("here", "after", "near")  # of a batch
 SHARED = 0.8  # of the windows are different at most, else looking for those that are equal costs more than it saves
 
@@ -30,7 +31,9 @@ def online_after(model: QTransformer, batch: Batch) -> Tensor:
 
 def _of(model: QTransformer, batch: Batch, windows: str) -> Tensor:
     used, places = batch[windows].unique(return_inverse=True)  # [U′], [B, T]
-    return model.context(ring(model, batch, encode(model, batch, used)[places], windows))
+    known = batch.get(ENCODED) if windows == "here" else None
+    tokens = encode(model, batch, used) if known is None else known
+    return model.context(ring(model, batch, tokens[places], windows))
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ _FRACTIONS = ("final_learning_rate", "beta2", "gamma", "target_rate", "text_drop
 _AT_LEAST_ZERO = (
     "warmup_steps", "weight_decay", "alpha", "shift", "colour", "state_noise", "threads", "loader_threads", "cache_mb",
     "target_every", "regenerative", "consistency", "margin", "margin_weight", "temperature", "recompute", "gap",
+    "rebuild",
 )  # fmt: skip
 
 _TERMS = ("margin_weight", "consistency", "completion")
@@ -64,6 +65,7 @@ class TrainConfig:
     margin_weight: float = 0.0
     consistency: float = 0.0  # weight of the penalty on Q whose greedy bin is not the one that its target assumed
     regenerative: float = 0.0  # weight of the squared distance to the initial weights
+    rebuild: float = 0.0  # weight of the error of the pictures rebuilt from their tokens: tells where things are
     expectile: float = 0.8  # of method iql: which expectile of Q the value of a state is
     temperature: float = 3.0  # of method iql: exponent of the advantage in the weights of the policy's loss
 

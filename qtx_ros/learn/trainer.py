@@ -18,18 +18,20 @@ from tqdm import tqdm
 
 from qtx_ros.data.dataset import Dataset, Windows
 from qtx_ros.errors import QtxError
-from qtx_ros.learn import checkpoint, rules_regularise
+from qtx_ros.learn import checkpoint, contexts, rules_regularise
 from qtx_ros.learn.augment import colour, drop_text, shift
 from qtx_ros.learn.contexts import Batch
 from qtx_ros.learn.forget import forget
 from qtx_ros.learn.methods import METHODS
 from qtx_ros.learn.parallel import ALONE, World, check_share
+from qtx_ros.learn.rebuild import Rebuild
 from qtx_ros.learn.sentences import text_reader
 from qtx_ros.learn.settings import TrainConfig, learning_rate
 from qtx_ros.model.policy import QTransformer
 from qtx_ros.spec import Spec
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
+SAMPLE = 256  # transitions whose frames tell the mean picture
 STD_FLOOR = 0.02  # added to the standard deviation of each state entry, in its unit: a still joint stays small
 
 
@@ -52,16 +54,24 @@ class Trainer:
                 network.encoder.compile(dynamic=True)
         start = self.model.named_parameters() if config.regenerative else ()
         self.initial = {name: parameter.detach().clone() for name, parameter in start}
-        groups = _decay_groups(self.model, config.weight_decay)
+        self.rebuild = build_rebuild(self.model, config, seed).to(self.device) if config.rebuild else None
+        groups = [group for part in self._parts() for group in _decay_groups(part, config.weight_decay)]
         self.optimiser = torch.optim.AdamW(groups, config.learning_rate, betas=(0.9, config.beta2), fused=True)
 
+    def _parts(self) -> list[nn.Module]:
+        """What gradients reach."""
+        return [self.model, *([self.rebuild] if self.rebuild else [])]
+
     def set_statistics(self, windows: Windows) -> None:
-        """Take the normalisation of the state from the data; before the first step."""
+        """Take the normalisation of the state, and what pictures look like, from the data; before the first step."""
         state = windows.state[windows.valid].astype(np.float64)
         mean, std = state.mean(0), state.std(0) + STD_FLOOR
         for network in (self.model, self.target):
             network.encoder.state_mean.copy_(torch.as_tensor(mean))
             network.encoder.state_std.copy_(torch.as_tensor(std))
+        if self.rebuild:
+            some = np.linspace(0, len(windows) - 1, SAMPLE).astype(int)
+            self.rebuild.set_statistics(torch.as_tensor(windows.batch(some)["frames"]).to(self.device))
 
     def update(self, arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
         """One gradient step on a batch as `Windows.batch` gives it; returns what to log, scalars."""
@@ -77,7 +87,13 @@ class Trainer:
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss that the next gradient step descends, and what to log beside it."""
         self.model.train()
+        if self.rebuild:
+            used = batch["here"].unique()
+            batch = {**batch, contexts.ENCODED: contexts.encode(self.model, batch, used)}
         loss, metrics = METHODS[self.config.method](self.model, self.target, batch, self.config)
+        if self.rebuild:
+            error = self.rebuild(batch[contexts.ENCODED], batch["frames"][used])
+            loss, metrics["rebuild"] = loss + self.config.rebuild * error, error
         if self.config.regenerative:
             distance = rules_regularise.regenerative_loss(self.model.parameters(), self.initial.values())
             loss, metrics["regenerative"] = loss + self.config.regenerative * distance, distance
@@ -88,8 +104,9 @@ class Trainer:
         rate = learning_rate(self.step, self.config)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        self.world.average([p.grad for p in self.model.parameters() if p.grad is not None])
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        parameters = [p for part in self._parts() for p in part.parameters()]
+        self.world.average([p.grad for p in parameters if p.grad is not None])
+        norm = nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self._follow()
@@ -137,6 +154,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "target": self.target.state_dict(),
             "initial": self.initial,
+            "rebuild": self.rebuild.state_dict() if self.rebuild else {},
             "optimiser": {f"{i}/{name}": value for i, named in state.items() for name, value in named.items()},
         }
         checkpoint.save_checkpoint(folder, groups, {"step": self.step, "seconds": self.seconds})
@@ -147,6 +165,8 @@ class Trainer:
         self.model.load_state_dict(groups["model"])
         self.target.load_state_dict(groups["target"])
         self.initial = {name: groups["initial"][name] for name in self.initial}
+        if self.rebuild:
+            self.rebuild.load_state_dict(groups["rebuild"])
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in groups.get("optimiser", {}).items():
             index, name = key.split("/")
@@ -192,6 +212,15 @@ def build_model(spec: Spec, config: TrainConfig, seed: int) -> QTransformer:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return QTransformer(spec, config.model)
+
+
+def build_rebuild(model: QTransformer, config: TrainConfig, seed: int) -> Rebuild:
+    """The decoder of pictures with the initial weights of a seed; QtxError if there is no picture."""
+    if not model.cameras:
+        raise QtxError(f"training: rebuild is {config.rebuild}, expected 0: the robot has no camera")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Rebuild(model.tokens, model.config.width, model.cameras)
 
 
 def open_windows(dataset: Dataset, config: TrainConfig) -> Windows:
