@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from qtx_ros.errors import QtxError
@@ -20,3 +22,16 @@ def write_atomically(path: Path, data: bytes) -> None:
     except OSError as error:
         hidden.unlink(missing_ok=True)
         raise QtxError(f"cannot write {path}: {error.strerror}") from None
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Wait until no other process is in such a block for `path`, which need not exist; its folder must."""
+    with open(path.with_name(f".{path.name}.lock"), "w") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except (ImportError, OSError):  # Windows, or a file system without locks
+            pass
+        yield

@@ -12,6 +12,7 @@ from pathlib import Path
 from qtx_ros.data.dataset import Dataset
 from qtx_ros.data.episode import read_json, write_json
 from qtx_ros.errors import QtxError
+from qtx_ros.files import alone
 from qtx_ros.spec import Spec
 from qtx_ros.study.plan import ARENAS, Run, Study
 
@@ -24,21 +25,31 @@ def arena(study: Study):
 
 
 def make_data(study: Study, operator: str, folder: Path) -> Path:
-    """Make the operator's training set in `folder` unless it is there; returns where it is."""
+    """Make the operator's training set in `folder` unless it is there; returns where it is.
+
+    If another process makes it, wait for that.
+    """
     final = Path(folder) / operator
-    if final.exists():
-        check_made(study, operator, folder)
-        return final
-    partial = Path(folder) / f".{operator}.{os.getpid()}"
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with alone(final):
+        if final.exists():
+            check_made(study, operator, folder)
+        else:
+            _make(study, operator, final)
+    return final
+
+
+def _make(study: Study, operator: str, final: Path) -> None:
+    folder = final.parent
+    partial = folder / f".{operator}.{os.getpid()}"
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    partial.mkdir()
     try:
         made = arena(study).make(study, operator, study.operators()[operator], partial)
         write_json(_facts_path(folder, operator), _facts(study, operator))
         os.replace(made, final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return final
 
 
 def check_made(study: Study, operator: str, folder: Path) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from qtx_ros.errors import QtxError
-from qtx_ros.files import write_atomically
+from qtx_ros.files import alone, write_atomically
 from qtx_ros.study.plan import group_name
 
 RESULTS = "results.csv"
@@ -71,7 +69,7 @@ def _result(row: dict[str, str], tasks: list[str]) -> Result:
 def add_result(folder: Path, result: Result) -> None:
     """Put one row into the folder's CSV, instead of that run's if there is one; all or nothing, also when killed."""
     folder = Path(folder)
-    with _locked(folder):
+    with alone(folder / RESULTS):
         rows = [row for row in read_results(folder) if row.key != result.key]
         write_results(folder / RESULTS, [*rows, result])
 
@@ -88,16 +86,3 @@ def write_results(path: Path, results: list[Result]) -> None:
         scores = [f"{score:.6g}" for score in (*(result.scores[task] for task in tasks), result.mean)]
         writer.writerow([*result.keys.values(), *scores, *(result.facts[key] for key in FACTS)])
     write_atomically(path, text.getvalue().encode())
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Alone among the processes that add rows."""
-    with open(folder / f".{RESULTS}.lock", "w") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except ImportError:  # Windows
-            pass
-        yield

@@ -5,6 +5,8 @@ import json
 import os
 import signal
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from threading import Thread
 
@@ -117,7 +119,9 @@ def _check_report(folder: Path) -> None:
 
 
 def test_data_are_the_same_whenever_they_are_made(sets, tmp_path):
-    make_data(STUDY, "failure", tmp_path)
+    with ProcessPoolExecutor(2, get_context("spawn")) as two:  # at once: one makes them, the other waits
+        made = [two.submit(make_data, STUDY, "failure", tmp_path) for _ in range(2)]
+        assert [future.result() for future in made] == [tmp_path / "failure"] * 2
     os.symlink(sets / "stitch-demo", tmp_path / "stitch-demo")
     run = STUDY.run("stitching.q.101")
     first, second = (open_data(run, folder) for folder in (sets, tmp_path))
