@@ -74,6 +74,14 @@ def test_the_action_kept_is_what_the_limits_left_of_it(policy, tmp_path):
     assert (np.abs(columns.action - point.told) > 0.1).any(), "a limit was reached"
 
 
+def test_an_agent_explores_in_the_cells_of_its_policy(policy):
+    policy.cells = (4, 4)  # of five bins: the last one has a cell of its own
+    agent = Agent(point := Point(), policy, Exploration(temperature=1e6))
+    for seed in range(60):
+        agent.episode(seed % 4)
+    assert len(point.told) > 100 and np.mean(np.array(point.told) == 1) == pytest.approx(0.5, abs=0.12)
+
+
 def test_equal_seeds_collect_alike_and_exploration_is_counted(policy):
     def actions(exploration):
         replays = [Agent(Point(), policy, exploration).episode(seed) for seed in (0, 1)]

@@ -62,6 +62,17 @@ def test_of_cells_one_is_drawn_first_however_many_bins_it_has():
         np.testing.assert_allclose(np.bincount(values, minlength=6) / DRAWS, expected, atol=TOLERANCE)
 
 
+def test_an_explorer_draws_cells_first_where_the_network_does():
+    dimension = dataclasses.replace(SPEC.dimensions[0], bins=6)
+    spec = dataclasses.replace(SPEC, commands=(dataclasses.replace(SPEC.commands[0], dimensions=(dimension,)),))
+    q_all = np.array([[0.0, 0.0, 0.0, 0.0, 0.0, np.log(5)]], np.float32)
+    greedy = Choice(np.array([5]), from_bins(spec, np.array([5])), q_all.max(1), q_all, 0, 0)
+    for cells, last in ((None, 1 / 2), ((3,), 5 / 6 * 5 / 7), ((1,), 1 / 2)):
+        explore = Explorer(Exploration(temperature=1.0), spec, cells)
+        share = np.mean([explore(greedy).bins[0] == 5 for _ in range(5000)])
+        assert share == pytest.approx(last, abs=0.04) and explore(greedy).q_all is q_all
+
+
 def test_a_coarse_network_says_which_bins_it_decides_together():
     counts = dataclasses.replace(SPEC.commands[0], dimensions=SPEC.dimensions[:2])
     spec = dataclasses.replace(SPEC, commands=(counts,))
@@ -119,6 +130,14 @@ def test_equal_seeds_explore_alike_and_others_do_not():
 def test_senseless_exploration_is_refused_with_its_value(wrong, named):
     with pytest.raises(QtxError, match=named):
         Exploration(**wrong)
+
+
+def test_a_pilot_explores_in_the_cells_of_its_policy(tmp_path):
+    policy = Policy.load(write_tiny_bundle(tmp_path, SPEC), "cpu")
+    policy.cells = (255,) * len(SPEC.dimensions)  # of 256 bins: the last one has a cell of its own
+    pilot = Pilot(policy, exploration=Exploration(temperature=1e6))
+    drawn = np.array([pilot.choose(observation()).bins for _ in range(50)])
+    assert (drawn == 255).mean() == pytest.approx(0.5, abs=0.1)
 
 
 def test_limits_and_steps_hold_for_explored_choices(tmp_path):

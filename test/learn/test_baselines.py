@@ -134,6 +134,21 @@ def test_conservative_q_learning_is_a_lower_bound():
     assert policy @ q.numpy() < policy @ REWARD
 
 
+def test_conservative_q_learning_has_no_monte_carlo_bound():
+    """A return that no backup explains is no target of cql: of q it is."""
+    batch, zeros = one_dimension(), Table(1, (3,))
+    for table in zeros.parameters():
+        table.data.zero_()
+    lucky = {**batch, "returns": batch["returns"] + 0.1}
+
+    def targets(method: str) -> list[float]:
+        losses = [METHODS[method](zeros, zeros, b, small_config(method=method)) for b in (batch, lucky)]
+        return [metrics["target"].item() for _, metrics in losses]
+
+    mean = SHARE @ REWARD
+    assert targets("cql") == pytest.approx([mean, mean]) and targets("q") == pytest.approx([mean, mean + 0.1])
+
+
 def test_a_network_without_the_parts_of_its_method_is_refused():
     from qtx_ros.errors import QtxError
 

@@ -8,9 +8,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from table import Table
 from torch import tensor
 
 from qtx_ros.learn import rules_histogram as rules
+from qtx_ros.learn.losses import value_losses
+from qtx_ros.learn.settings import TrainConfig
+from qtx_ros.model.config import ModelConfig
 from qtx_ros.model.heads import expected
 
 EDGES = torch.linspace(-0.5, 1.5, 5, dtype=torch.float64)  # four atoms of width 0.5, centres −0.25, 0.25, 0.75, 1.25
@@ -56,3 +60,15 @@ def test_the_error_is_smallest_where_the_logits_hold_the_target():
     logits = rules.histogram(value, EDGES, 0.75).log()[:, :, None].requires_grad_()
     rules.histogram_errors(logits, value, EDGES, 0.75).sum().backward()
     assert logits.grad.abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("sigma", [0.5, 0.75, 2.0])
+def test_the_loss_has_histograms_as_wide_as_the_settings_say(sigma):
+    """Where logits are the target's own histogram the cross-entropy is its entropy, for that width only."""
+    table, bins, target = Table(1, (1,), atoms=12), torch.zeros(1, 1, dtype=torch.int64), tensor([[0.4]]).double()
+    settings = TrainConfig(loss="hl_gauss", atom_sigma=sigma, model=ModelConfig(atoms=12))
+    wanted = rules.histogram(target[0, 0], table.atom_edges, sigma)
+    with torch.no_grad():
+        table.tables[0][0][:] = logits = wanted.clamp(min=1e-30).log()
+    _, td, _ = value_losses(table, torch.zeros(1, 1, 1), bins, target, settings)
+    assert td.item() == pytest.approx(-(wanted * logits).sum().item(), rel=1e-6)

@@ -108,6 +108,14 @@ def test_a_tied_head_is_the_embedding_of_its_bins():
     assert critic.head is None and critic.bin_embedding.num_embeddings == sum(BINS)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_tied_embedding_enters_the_network_as_large_as_one_of_its_own(tied):
+    torch.manual_seed(0)
+    critic = QTransformer(small_spec((300, 9, 3)), replace(SMALL, tie_bins=tied)).decoder
+    entering = critic.embedded(torch.arange(critic.bin_embedding.num_embeddings))
+    torch.testing.assert_close(entering, critic.bin_embedding.weight * (SMALL.width**0.5 if tied else 1))
+
+
 @pytest.mark.parametrize("atoms", [0, 8])
 def test_dueling_is_a_value_and_advantages_less_their_mean(atoms):
     model = build(dueling=True, atoms=atoms)

@@ -120,6 +120,37 @@ def test_rotary_products_know_only_the_offset_between_two_places():
     torch.testing.assert_close(products[0, 0, 0, 0], query @ key)
 
 
+def test_attention_of_a_window_by_hand():
+    """Softmax of ⟨turned query, turned key⟩ / √d; pairs are complex numbers, turned by column, then by row."""
+    torch.manual_seed(0)
+    window, heads, width, channels = 2, 2, 8, 6
+    attention, x = WindowAttention(channels, heads, width, window, grid=False), torch.randn(window, window, channels)
+    places = [(row, column) for row in range(window) for column in range(window)]
+    y = attention.norm(x)
+    angles = {
+        place: torch.tensor([at * 10_000 ** (-4 * i / width) for at in reversed(place) for i in range(width // 4)])
+        for place in places
+    }
+
+    def parts(layer, place):
+        """The numbers of each head [heads, d] at a place."""
+        return layer(y[place]).reshape(heads, width)
+
+    def turned(layer, place):
+        first, second = parts(layer, place).chunk(2, -1)
+        return torch.complex(first, second) * torch.polar(torch.ones_like(angles[place]), angles[place])
+
+    expected = []
+    for place in places:
+        query = turned(attention.query, place)
+        products = [(query * turned(attention.key, other).conj()).real.sum(-1) / width**0.5 for other in places]
+        weights = torch.stack(products).softmax(0)  # [places, heads]
+        found = sum(w[:, None] * parts(attention.value, other) for w, other in zip(weights, places, strict=True))
+        gate = torch.sigmoid(attention.gates(y[place]))
+        expected.append(attention.out((gate[:, None] * found).flatten()))
+    torch.testing.assert_close(attention(x[None])[0].flatten(0, 1), torch.stack(expected), rtol=1e-4, atol=1e-6)
+
+
 def test_a_closed_gate_takes_attention_out():
     attention = WindowAttention(4, 2, 4, 2, grid=False)
     with torch.no_grad():
