@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -110,8 +111,48 @@ def bounded(mdp: Mdp, gamma: float, n_step: int, layers: int) -> dict[tuple, flo
     return q
 
 
+def hoped(mdp: Mdp, gamma: float, n_step: int, tighten: bool = False, completion: bool = False) -> dict[tuple, float]:
+    """With the bounds of one step and of the last dimension: Q of (state, bins …) up to each dimension; all allowed.
+
+    As of the Monte-Carlo bound the larger target is taken in each trail, and Q is the mean over trails.
+    """
+    taken = [tuple(bins) for bins in mdp.actions.tolist()]
+    known = [(state, list(trails(mdp, state, n_step))) for state in range(len(mdp.rewards))]
+    q = {(s, *bins[: i + 1]): 0.0 for s, _ in known for bins in taken for i in range(len(bins))}
+    for _ in range(300):
+        sums = dict.fromkeys(q, (0.0, 0.0))
+        for state, found in known:
+            for p, steps, ended, after in found:
+                y = sum(gamma**i * r for i, (_, _, r) in enumerate(steps))
+                y += 0.0 if ended else gamma**n_step * _best(q, (after,), mdp.bins[0])
+                if tighten and len(steps) > 1:
+                    y = max(y, steps[0][2] + gamma * _best(q, (steps[1][0],), mdp.bins[0]))
+                bins = taken[steps[0][1]]
+                for i in range(len(bins)):
+                    key = (state, *bins[: i + 1])
+                    target = y if i == len(bins) - 1 else _best(q, key, mdp.bins[i + 1])
+                    target = max(target, y) if completion else target
+                    total, weight = sums[key]
+                    sums[key] = total + p * target, weight + p
+        before, q = q, {key: total / weight for key, (total, weight) in sums.items()}
+        if max(abs(q[key] - before[key]) for key in q) < 1e-6:
+            return q
+    raise AssertionError("values still move after 300 rounds")
+
+
 def _best(q: dict[tuple, float], key: tuple, bins: int) -> float:
     return max(q[(*key, b)] for b in range(bins))
+
+
+def as_tables(q: dict[tuple, float], states: int, bins: tuple[int, ...]) -> list[np.ndarray]:
+    """Q of (state, bins …) as `best_completions` has it: for each dimension [S, prefixes, bins]; −inf where unknown."""
+    tables = [np.full((states, math.prod(bins[:i]), n), -np.inf) for i, n in enumerate(bins)]
+    for (state, *taken), value in q.items():
+        row = 0
+        for size, b in zip(bins, taken[:-1], strict=False):
+            row = row * size + b
+        tables[len(taken) - 1][state, row, taken[-1]] = value
+    return tables
 
 
 # --- as data -----------------------------------------------------------------------------------------------------

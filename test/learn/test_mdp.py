@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from mdp import Mdp, best_completions, bounded, optimal, random_mdp, windows
+from mdp import Mdp, as_tables, best_completions, bounded, optimal, random_mdp, windows
 from table import Table, solve, whole_batch
 
 from qtx_ros.learn.settings import TrainConfig
@@ -15,7 +15,8 @@ from qtx_ros.model.config import ModelConfig
 CLOSE = 1e-2
 PLAIN = TrainConfig(alpha=0.0, monte_carlo=False, value_high=10.0)
 SHAPES = [(6,), (2, 3), (5, 2), (2, 3, 2), (3, 2, 3), (2, 2, 2, 2)]
-EPISODIC = [((4,), 3), ((2, 2), 3), ((2, 3), 2), ((2, 2, 2), 2), ((2, 2, 2, 2), 2)]  # and how many steps at most
+EPISODIC = [((4,), 1, 3), ((3,), 2, 3), ((2, 2), 2, 2), ((2, 3), 2, 2), ((2, 2, 2), 2, 2), ((2, 2, 2, 2), 1, 2)]
+each_episodic = pytest.mark.parametrize(("bins", "states", "layers"), EPISODIC, ids=str)  # layers: steps at most
 
 
 def learned(mdp: Mdp, settings: TrainConfig, depth: int, starts: int) -> list[np.ndarray]:
@@ -54,26 +55,21 @@ def test_n_step_follows_the_data_then_the_best(bins, n_step):
 
 
 @pytest.mark.parametrize("n_step", [1, 2])
-@pytest.mark.parametrize(("bins", "layers"), EPISODIC, ids=str)
-def test_n_step_up_to_a_terminal_state(bins, layers, n_step):
-    mdp = random_mdp(3, bins, states=1, layers=layers, ending=0.2)
-    found = learned(mdp, replace(PLAIN, gamma=0.8, n_step=n_step), depth=layers, starts=1)
-    assert_close(found, best_completions(mdp, optimal(mdp, 0.8, n_step)), layers)
+@each_episodic
+def test_n_step_up_to_a_terminal_state(bins, states, layers, n_step):
+    mdp = random_mdp(3, bins, states=states, layers=layers, ending=0.2)
+    found = learned(mdp, replace(PLAIN, gamma=0.8, n_step=n_step), depth=layers, starts=states)
+    assert_close(found, best_completions(mdp, optimal(mdp, 0.8, n_step)), states * layers)
 
 
 @pytest.mark.parametrize("n_step", [1, 2])
-@pytest.mark.parametrize(("bins", "layers"), EPISODIC, ids=str)
-def test_the_monte_carlo_bound_has_the_fixed_point_that_it_should(bins, layers, n_step):
-    mdp = random_mdp(4, bins, states=1, layers=layers, ending=0.2)
+@each_episodic
+def test_the_monte_carlo_bound_has_the_fixed_point_that_it_should(bins, states, layers, n_step):
+    mdp = random_mdp(4, bins, states=states, layers=layers, ending=0.2)
     settings = replace(PLAIN, gamma=0.8, n_step=n_step, monte_carlo=True)
-    found = learned(mdp, settings, depth=layers, starts=1)
-    expected = [np.full_like(q, -np.inf) for q in found]
-    for (state, *taken), value in bounded(mdp, 0.8, n_step, layers).items():
-        row = 0
-        for size, b in zip(bins, taken[:-1], strict=False):
-            row = row * size + b
-        expected[len(taken) - 1][state, row, taken[-1]] = value
-    assert_close(found, expected, layers)
+    found = learned(mdp, settings, depth=layers, starts=states)
+    expected = as_tables(bounded(mdp, 0.8, n_step, layers), states * layers, bins)
+    assert_close(found, expected, states * layers)
     without = best_completions(mdp, optimal(mdp, 0.8, n_step))
     assert all((a >= b - 1e-6).all() for a, b in zip(expected, without, strict=True))
     assert np.abs(expected[0] - without[0]).max() > CLOSE  # chance makes the bound optimistic
