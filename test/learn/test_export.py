@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from small_run import small_config, small_spec, write_small_set
+from small_run import SMALL, small_config, small_spec, write_small_set
 
 from qtx_ros import cli, config
 from qtx_ros.deploy.bundle import load_bundle
 from qtx_ros.deploy.policy import Policy
 from qtx_ros.errors import QtxError
 from qtx_ros.learn import checkpoint, export, graphs, parity
+from qtx_ros.learn.trainer import build_model
 from qtx_ros.preprocess import from_bins, text_tokens
 
 ROBOT = small_spec(cameras=2, history=3, curve=1.5)
@@ -145,6 +148,21 @@ def test_ties_are_counted_and_too_many_refuse_the_export(run, bundle):
     assert found.ties > 4 and found.observations == 0
     with pytest.raises(QtxError, match="cannot decide"):
         found.check()
+
+
+def test_a_tie_broken_otherwise_is_no_difference_of_a_later_tick(monkeypatch):
+    spec, settings = small_spec((4, 3)), small_config(model=replace(SMALL, memory=2))
+    ours = build_model(spec, settings, 0).eval()
+    with torch.no_grad():
+        for parameter in ours.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+        ours.decoder.head[0, :, 1] = ours.decoder.head[0, :, 0]
+        ours.decoder.head_bias[0, 1] = ours.decoder.head_bias[0, 0]  # two bins of one Q, sometimes the best one
+        theirs = copy.deepcopy(ours)
+        theirs.decoder.head_bias[0, 1] += 2e-6  # less than a tie: they take the other one
+    monkeypatch.setattr(parity, "_Onnx", lambda folder: parity._Torch(theirs, spec))
+    found = parity.compare(ours, spec, None, ["push it"], count=40)
+    assert found.ties > 4 and found.different == 0 and found.largest_q_difference < 1e-5
 
 
 def test_graphs_name_no_folder_of_the_machine_that_exported(bundle):
