@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 import torch
 from mdp import random_mdp, windows
-from small_run import PARTS, SMALL, small_config
+from small_run import PARTS, SMALL, small_config, small_spec, write_small_set
 from table import Table
 
+from qtx_ros.data.dataset import Dataset
 from qtx_ros.learn import checkpoint, export, rules_regularise
 from qtx_ros.learn.methods_q import backups, q_learning
 from qtx_ros.learn.parity import compare
-from qtx_ros.learn.trainer import Trainer, to_tensors
+from qtx_ros.learn.settings import TrainConfig
+from qtx_ros.learn.trainer import Trainer, open_windows, to_tensors
 from qtx_ros.model.guidance import inference
 
 ATOMS = {"atoms": 21}
@@ -30,16 +32,34 @@ OPTIONS = {
     "random order": {"margin_weight": 0.5, "smooth": 0.3, "consistency": 0.5, "model": {"order": "random"}},
     "predicted order": {"loss": "hl_gauss", "consistency": 0.5, "model": {**ATOMS, "order": "predicted"}},
     "cql": {"method": "cql", "alpha": 0.1},
+    "gap": {"conservative": "gap", "gap": 0.1, "alpha": 4.0},
+    "gap, smooth, no bound": {"conservative": "gap", "smooth": 0.3, "monte_carlo": False},
+    "two steps": {"n_step": 2},
+    "tighten": {"n_step": 2, "tighten": True},
+    "tighten, completion, twins": {"n_step": 2, "tighten": True, "completion": True, "model": {"critics": 2}},
+    "completion": {"completion": True},
+    "completion, histograms": {"completion": True, "loss": "hl_gauss", "atom_sigma": 1.5, "model": ATOMS},
+    "target_every": {"target_every": 5},
+    "state_noise": {"state_noise": 0.05},
+}
+FROM_PICTURES = {
+    "colour": {"shift": 0, "colour": 0.3},
+    "shift and text_drop": {"shift": 2, "text_drop": 0.3},
+    "memory": {"model": {"memory": 3, "memory_dropout": 0.5}},
+    "iql": {"method": "iql", "expectile": 0.6, "temperature": 1.0, "model": PARTS["iql"]},
+    "chunk": {"chunk": 4, "n_step": 2, "tighten": True},
 }
 
 
 def trainer_of(steps: int, **changes) -> tuple[Trainer, dict[str, np.ndarray]]:
-    """A trainer on a random MDP and all its transitions."""
-    data = windows(random_mdp(0, (5, 3)), 0.9, 1, depth=1, starts=3)
-    network = replace(SMALL, **changes.pop("model", {}))
-    trainer = Trainer(data.spec, small_config(steps=steps, learning_rate=3e-3, model=network, **changes), 0)
+    """A trainer on a random MDP and all its transitions, some of them if there are many."""
+    network, n_step = replace(SMALL, **changes.pop("model", {})), changes.get("n_step", 1)
+    settings = small_config(steps=steps, learning_rate=3e-3, model=network, **changes)
+    bins = (5, 3) if n_step == 1 else (2, 3)
+    data = windows(random_mdp(0, bins), 0.9, n_step, depth=n_step, starts=3, near=settings.tighten)
+    trainer = Trainer(data.spec, settings, 0)
     trainer.set_statistics(data)
-    return trainer, data.batch(np.arange(len(data)))
+    return trainer, data.batch(np.arange(0, len(data), -(-len(data) // 100)))
 
 
 @pytest.mark.parametrize("name", list(OPTIONS))
@@ -47,6 +67,27 @@ def test_every_option_learns(name):
     trainer, batch = trainer_of(40, **OPTIONS[name])
     losses = [trainer.update(batch)["loss"].item() for _ in range(40)]
     assert np.isfinite(losses).all() and losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize("name", list(FROM_PICTURES))
+def test_every_option_of_pictures_text_and_memory_learns(name, tmp_path):
+    changes = dict(FROM_PICTURES[name])
+    network = replace(SMALL, **changes.pop("model", {}))
+    settings = small_config(steps=60, learning_rate=3e-3, clip_norm=100.0, model=network, **changes)
+    data = open_windows(Dataset.open(write_small_set(tmp_path / "set", small_spec())), settings)
+    trainer, batch = Trainer(data.spec, settings, 0), data.batch(np.arange(8))
+    losses = [trainer.update(batch)["loss"].item() for _ in range(60)]
+    assert np.isfinite(losses).all() and losses[-1] < 0.8 * losses[0]
+
+
+def test_no_option_of_the_loss_is_left_out():
+    """Of the keys that a loss may read: those of the optimiser and of the machine are not."""
+    changed = {key for changes in (*OPTIONS.values(), *FROM_PICTURES.values()) for key in changes}
+    elsewhere = {"rebuild", "search"}  # tests in files of their own
+    keys = [field.name for field in fields(TrainConfig)]
+    first, last = keys.index("n_step"), keys.index("threads")
+    numbers = {"truncation_is_failure", "value_low", "value_high", "target_rate"}  # of all of the tests
+    assert set(keys[first:last]) - changed - elsewhere - numbers == set()
 
 
 def test_consistency_by_hand():
