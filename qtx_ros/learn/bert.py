@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qtx_ros.errors import QtxError
+from qtx_ros.learn.pooling import takes_first
 
 
 class Layer(nn.Module):
@@ -79,24 +80,13 @@ def read_bert(folder: Path) -> Bert:
             f"the sentence encoder in {folder} is {', '.join(map(str, kind))}, expected bert, gelu, absolute: "
             "give a folder with model.onnx"
         )
-    model = Bert(config, _first(folder))
+    model = Bert(config, takes_first(folder))
     tensors = {name.removeprefix("bert."): tensor.float() for name, tensor in tensors.items()}
     try:
         model.load_state_dict({ours: tensors[theirs] for ours, theirs in _names(model).items()})
     except (KeyError, RuntimeError) as error:
         raise QtxError(f"the weights in {folder} are not those of its config.json: {error}") from None
     return model.eval().requires_grad_(False)
-
-
-def _first(folder: Path) -> bool:
-    """Whether the first token stands for the sentence; else it is the mean."""
-    path = folder / "1_Pooling" / "config.json"
-    pooling = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if pooling.get("pooling_mode_cls_token"):
-        return True
-    if not pooling.get("pooling_mode_mean_tokens", True):
-        raise QtxError(f"{path} pools neither the mean nor the first token: give a folder with model.onnx")
-    return False
 
 
 def _names(model: Bert) -> dict[str, str]:

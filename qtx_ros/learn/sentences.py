@@ -19,13 +19,14 @@ import numpy as np
 from qtx_ros.deploy.bundle import SENTENCE, TOKENIZER
 from qtx_ros.deploy.sentences import LONGEST, SentenceEncoder
 from qtx_ros.errors import QtxError
+from qtx_ros.learn.pooling import POOLING, pooled
 from qtx_ros.learn.settings import TrainConfig
 from qtx_ros.model.config import ModelConfig
 from qtx_ros.preprocess import text_tokens
 
 GRAPHS = ("model.onnx", "onnx/model.onnx")
 WEIGHTS = "model.safetensors"
-SIZES = ("config.json", "1_Pooling/config.json")  # what else `bert.read_bert` reads
+SIZES = ("config.json", POOLING)  # what else `bert.read_bert` reads
 
 
 def text_reader(config: ModelConfig) -> Callable[[str], np.ndarray]:
@@ -62,8 +63,10 @@ def fingerprint(name: str) -> str:
     """SHA-256 of the files that an encoder is made of."""
     source = find_encoder(name)
     digest = hashlib.sha256()
-    for path in (source / TOKENIZER, _file(source), *(source / name for name in SIZES)):
-        digest.update(path.read_bytes() if path.is_file() else b"none")
+    paths = source / TOKENIZER, *(source / name for name in SIZES)
+    tokenizer, *sizes = (path.read_bytes() if path.is_file() else b"none" for path in paths)
+    for content in (tokenizer, _network(source), *sizes):
+        digest.update(content)
     return digest.hexdigest()
 
 
@@ -103,12 +106,17 @@ def _file(folder: Path) -> Path:
     return next(folder / name for name in (*GRAPHS, WEIGHTS) if (folder / name).is_file())
 
 
+def _network(folder: Path) -> bytes:
+    """A BERT's weights, or the ONNX graph with the pooling that the folder asks for."""
+    file = _file(folder)
+    return file.read_bytes() if file.name == WEIGHTS else pooled(file.read_bytes(), folder)
+
+
 @lru_cache(maxsize=2)
 def _graph(folder: Path) -> bytes:
     """The ONNX graph of a folder; a BERT's weights become one."""
-    file = _file(folder)
-    if file.name != WEIGHTS:
-        return file.read_bytes()
+    if _file(folder).name != WEIGHTS:
+        return _network(folder)
     import torch
 
     from qtx_ros.learn.bert import read_bert

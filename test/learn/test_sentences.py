@@ -104,6 +104,52 @@ def test_a_graph_of_token_embeddings_gives_their_normalised_mean(tmp_path):
     np.testing.assert_allclose(found, mean / np.linalg.norm(mean), atol=1e-6)
 
 
+POOLINGS = {
+    "first": ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, lambda tokens: tokens[0]),
+    "mean": ({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}, lambda tokens: tokens.mean(0)),
+    "nothing said": (None, lambda tokens: tokens.mean(0)),
+}
+
+
+@pytest.mark.parametrize("name", POOLINGS)
+def test_a_graph_of_token_embeddings_is_pooled_as_its_folder_says(tmp_path, name):
+    """Where it was found, and from the bundle that it was written to."""
+    said, pool = POOLINGS[name]
+    network, zeros = Means(), torch.zeros(1, 16, dtype=torch.int64)
+    write_onnx(network, {"input_ids": zeros, "token_type_ids": zeros.clone()}, tmp_path / "model.onnx")
+    (tmp_path / "tokenizer.json").write_bytes(tokenizer())
+    plain = sentences.fingerprint(str(tmp_path))
+    if said:
+        (tmp_path / "1_Pooling").mkdir()
+        (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": 5, **said}))
+        assert sentences.fingerprint(str(tmp_path)) != plain
+    expected = pool(network.table(torch.tensor([2, 4, 6, 3])).detach().numpy())
+    (tmp_path / "bundle").mkdir()
+    sentences.write_encoder(str(tmp_path), tmp_path / "bundle")
+    given = [(tmp_path / "bundle" / name).read_bytes() for name in ("sentence.onnx", "tokenizer.json")]
+    for encoder in (sentences.open_encoder(str(tmp_path)), SentenceEncoder(*given, "here")):
+        np.testing.assert_allclose(encoder("open the"), expected / np.linalg.norm(expected), atol=1e-6)
+
+
+def test_another_pooling_is_refused_and_a_graph_that_pools_by_itself_is_not(tmp_path):
+    network, zeros = Means(), torch.zeros(1, 16, dtype=torch.int64)
+    example = {"input_ids": zeros, "token_type_ids": zeros.clone()}
+    write_onnx(network, example, tmp_path / "model.onnx")
+    (tmp_path / "tokenizer.json").write_bytes(tokenizer())
+    (tmp_path / "1_Pooling").mkdir()
+    first, largest = "pooling_mode_cls_token", "pooling_mode_max_tokens"
+    for asked, named in (([largest], largest), ([first, largest], f"{first} and {largest}"), ([], "nothing")):
+        modes = {mode: mode in asked for mode in (first, largest)}
+        (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(modes))
+        with pytest.raises(QtxError, match=f"asks for {named}, expected pooling_mode_mean_tokens or"):
+            sentences.open_encoder(str(tmp_path))
+    network.outputs = ("sentence_embedding",)
+    network.forward = lambda input_ids, token_type_ids: network.table(input_ids + token_type_ids).amax(1)
+    write_onnx(network, example, tmp_path / "model.onnx")
+    found = sentences.open_encoder(str(tmp_path))("open the")
+    assert found.shape == (5,)
+
+
 def test_it_trains_exports_and_acts_without_network_and_without_its_folder(tmp_path):
     write_bert(tmp_path / "bert")
     write_small_set(tmp_path / "set", small_spec((4,), cameras=0))
