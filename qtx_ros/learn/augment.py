@@ -1,4 +1,5 @@
-"""Random shifts and colours of the images, alike for all frames of a chunk, and random loss of the instruction."""
+"""Random shifts and colours of the images, alike for all frames of a chunk, random loss of the instruction, and taken
+bins that are moved a little."""
 
 from __future__ import annotations
 
@@ -55,3 +56,16 @@ def drop_text(tokens: Tensor, draw: Tensor, count: int, probability: float, gene
         return tokens
     dropped = torch.rand(count, generator=generator).to(tokens.device) < probability
     return tokens.masked_fill(dropped[draw][:, None], 0)
+
+
+def move_bins(bins: Tensor, counts: tuple[int, ...], share: float, generator: torch.Generator) -> Tensor:
+    """Bins int64 [B, D], each moved by a normal number of bins of standard deviation share · count, kept in its range.
+
+    A dimension sees the bins before it by embeddings that are learned bin by bin. Of many bins each is taken rarely,
+    and what decides at last may be a neighbour that never was. With the noise all of them are met, in proportion.
+    """
+    if share == 0:
+        return bins
+    most = torch.tensor(counts)
+    noise = torch.randn(bins.shape, generator=generator) * share * most
+    return (bins + noise.round().long().to(bins.device)).clamp(min=0).minimum((most - 1).to(bins.device))

@@ -21,7 +21,7 @@ _FRACTIONS = ("final_learning_rate", "beta2", "gamma", "target_rate", "text_drop
 _AT_LEAST_ZERO = (
     "warmup_steps", "weight_decay", "alpha", "shift", "colour", "state_noise", "threads", "loader_threads", "cache_mb",
     "target_every", "regenerative", "consistency", "margin", "margin_weight", "temperature", "recompute", "gap",
-    "rebuild",
+    "rebuild", "bin_noise",
 )  # fmt: skip
 
 _TERMS = ("margin_weight", "consistency", "completion")
@@ -72,6 +72,7 @@ class TrainConfig:
     shift: int = 3  # random shift of the images, up to ± pixels
     colour: float = 0.0  # random brightness, contrast and saturation of the images, times 1 ± this
     state_noise: float = 0.0  # Gaussian noise on the state, in standard deviations of the data
+    bin_noise: float = 0.0  # Gaussian noise on the taken bins, as a share of the dimension's bins; many bins need it
     text_drop: float = 0.0  # probability that a transition is learned without its instruction, for model.guidance
     threads: int = 1  # of PyTorch, 0: its own choice; results are bit-identical for the same number only
     loader_threads: int = 1  # batches prepared ahead

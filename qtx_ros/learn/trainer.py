@@ -19,7 +19,7 @@ from tqdm import tqdm
 from qtx_ros.data.dataset import Dataset, Windows
 from qtx_ros.errors import QtxError
 from qtx_ros.learn import checkpoint, contexts, rules_regularise
-from qtx_ros.learn.augment import colour, drop_text, shift
+from qtx_ros.learn.augment import colour, drop_text, move_bins, shift
 from qtx_ros.learn.contexts import Batch
 from qtx_ros.learn.forget import forget
 from qtx_ros.learn.methods import METHODS
@@ -131,7 +131,8 @@ class Trainer:
             batch["state"] = batch["state"] + noise * config.state_noise * self.model.encoder.state_std
         if config.model.memory:
             batch["past_bins"] = forget(batch["past_bins"], config.model.memory_dropout, generator)
-        batch["bins"] = self.model.to_tokens(batch["bins"], generator)  # what methods and rules call bins
+        bins = move_bins(batch["bins"], self.model.bins, config.bin_noise, generator)
+        batch["bins"] = self.model.to_tokens(bins, generator)  # what methods and rules call bins
         return batch
 
     @torch.no_grad()
