@@ -14,7 +14,9 @@ from qtx_ros.deploy.policy import Policy
 from qtx_ros.errors import QtxError
 from qtx_ros.learn import export
 from qtx_ros.learn.torch_network import TorchNetwork
+from qtx_ros.model.maxvit import MaxViTConfig
 
+MAXVIT = MaxViTConfig(dim=4, depth=(1,), heads=1, head_width=4, window=2, expansion=1, tokens=2)
 COMBINATIONS = {
     "coarse histograms, concatenated": (
         (5, 9, 3),
@@ -24,6 +26,17 @@ COMBINATIONS = {
     "predicted order, beam of twins": ((5, 7, 3), {"order": "predicted", "beam": 4, "critics": 2}, {}),
     "random order, tied, guided": ((5, 7), {"order": "random", "tie_bins": True, "guidance": 2.0}, {"text_drop": 0.2}),
     "single head": ((6,), {"decoder": "single"}, {}),
+    "no text": ((5, 3), {"text": "none", "keypoints": 2}, {}),
+    "streams and memory, concatenated, guided": (
+        (4, 3),
+        {"decoder": "concat", "decoder_layers": 2, "hyper_streams": 2, "memory": 2, "guidance": 1.5},
+        {"text_drop": 0.2},
+    ),
+    "maxvit, words, guided, memory, predicted order": (
+        (4, 3),
+        {"encoder": "maxvit", "maxvit": MAXVIT, "text": "cross", "guidance": 2.0, "memory": 2, "order": "predicted"},
+        {"text_drop": 0.2},
+    ),
 }
 
 

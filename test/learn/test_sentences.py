@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from small_run import SMALL, small_config, small_spec, write_small_set
-from test_variants import OFFLINE
+from test_variants import OFFLINE, trained_run
 
 from qtx_ros import cli, config
 from qtx_ros.deploy.bundle import load_bundle
@@ -20,7 +20,7 @@ from qtx_ros.deploy.policy import Policy
 from qtx_ros.deploy.sentences import SentenceEncoder
 from qtx_ros.deploy.wordpiece import WordPiece
 from qtx_ros.errors import QtxError
-from qtx_ros.learn import sentences
+from qtx_ros.learn import export, sentences
 from qtx_ros.learn.bert import Bert, _names
 from qtx_ros.learn.graphs import write_onnx
 
@@ -169,6 +169,19 @@ def test_it_trains_exports_and_acts_without_network_and_without_its_folder(tmp_p
     (tmp_path / "bundle" / "tokenizer.json").write_bytes(tokenizer(unk_token="!"))
     with pytest.raises(QtxError, match="tokenizer.json has"):
         load_bundle(tmp_path / "bundle")
+
+
+def test_a_sentence_scales_and_shifts_pictures_in_onnx_runtime_as_in_torch(tmp_path):
+    write_bert(tmp_path / "bert")
+    model = replace(SMALL, text="film", text_encoder=str(tmp_path / "bert"), memory=2)
+    settings = sentences.with_text_size(small_config(steps=10, learning_rate=3e-3, model=model))
+    manifest = export.export(trained_run(tmp_path, small_spec((4, 3)), settings), tmp_path / "bundle")
+    assert manifest.training["parity"]["observations"] == 256 and manifest.training["parity"]["different"] == 0
+    policy, found = Policy.load(tmp_path / "bundle", "cpu"), []
+    for text in ("open", "close"):
+        policy.reset(), policy.instruct(text)
+        found.append(policy.act({"camera0": np.full((16, 16, 3), 99, np.uint8)}, np.zeros(2)).q_all)
+    assert not np.allclose(*found, atol=1e-7)
 
 
 def test_an_encoder_is_found_by_the_name_of_its_package(tmp_path, monkeypatch):
