@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from qtx_ros.errors import QtxError
 from qtx_ros.learn import contexts, rules, rules_regularise
 from qtx_ros.learn.contexts import Batch, Metrics
 from qtx_ros.learn.losses import value_losses
@@ -49,8 +50,10 @@ def backups(target: QTransformer, batch: Batch, config: TrainConfig) -> Backup:
     next_value, next_bin = target.first_q_values(after).max(-1)  # [B]
     backed_up = rules.bellman_targets(q_same, next_value, batch["reward"], batch["discount"], batch["terminal"])
     targets = backed_up
-    for context in near:
-        value = target.first_q_values(context).amax(-1)
+    if config.tighten:
+        if not near:
+            raise QtxError("training: tighten is true, but the batch lacks `near`: open its windows with near=True")
+        value = target.first_q_values(near[0]).amax(-1)
         one_step = rules.backed_up(batch["near_reward"], config.gamma, batch["near_terminal"], value)
         targets = rules.tightened(targets, one_step)
     if config.completion:

@@ -26,6 +26,10 @@ _AT_LEAST_ZERO = (
 
 _TERMS = ("margin_weight", "consistency", "completion")
 _UNKNOWN = {"bc": _TERMS, "dt": _TERMS, "iql": _TERMS}  # keys that a method has no use for
+_READ_WITH = {  # keys that are read only if another one has this value
+    "gap": ("conservative", "gap"), "atom_sigma": ("loss", "hl_gauss"), "expectile": ("method", "iql"),
+    "temperature": ("method", "iql"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,12 @@ class TrainConfig:
             if value := getattr(self, key):
                 said, off = ("true", "false") if value is True else (value, 0)
                 raise QtxError(f"training: {key} is {said}, expected {off}: {method} has no use for it")
+        for key, (other, needed) in _READ_WITH.items():
+            default, value = type(self).__dataclass_fields__[key].default, getattr(self, key)
+            if value != default and (found := getattr(self, other)) != needed:
+                raise QtxError(f"training: {key} is {value} with {other} {found}, which reads none: {needed} does")
+        if self.conservative == "softmax" and method not in ("q", "cql"):
+            raise QtxError(f"training: conservative is softmax, expected zero: {method} has no use for it")
         if self.conservative == "gap" and method != "q":
             raise QtxError(f"training: conservative is gap, which only method q knows, not {method}")
         if self.margin and not self.margin_weight:

@@ -27,6 +27,7 @@ from qtx_ros.learn.parallel import ALONE, World, check_share
 from qtx_ros.learn.rebuild import Rebuild
 from qtx_ros.learn.sentences import text_reader
 from qtx_ros.learn.settings import TrainConfig, learning_rate
+from qtx_ros.model.hyper import HyperConnection
 from qtx_ros.model.policy import QTransformer
 from qtx_ros.spec import Spec
 
@@ -285,10 +286,14 @@ def _device(name: str, world: World) -> torch.device:
 
 
 def _decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Weight decay on what has two dimensions or more, embeddings too; none on biases and norms of layers."""
-    parameters = list(model.parameters())
-    matrices, vectors = [p for p in parameters if p.ndim >= 2], [p for p in parameters if p.ndim < 2]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    """Weight decay on what has two dimensions or more, embeddings too; none on biases and norms of layers, nor on the
+    static part of hyper-connections, which without a gradient should stay the plain residual connection."""
+    static = {id(module.mix) for module in model.modules() if isinstance(module, HyperConnection)}
+    groups = [], []
+    for parameter in model.parameters():
+        groups[parameter.ndim >= 2 and id(parameter) not in static].append(parameter)
+    free, decaying = groups
+    return [{"params": decaying, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
 
 
 def _finite(metrics: dict[str, Tensor], step: int) -> dict[str, float]:

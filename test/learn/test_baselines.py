@@ -12,6 +12,7 @@ from small_run import PARTS, SMALL, small_config
 from table import Table, solve, whole_batch
 
 from qtx_ros.data.dataset import Dataset, Windows
+from qtx_ros.errors import QtxError
 from qtx_ros.learn import contexts
 from qtx_ros.learn.methods import METHODS
 from qtx_ros.learn.methods_iql import whole_action
@@ -150,8 +151,6 @@ def test_conservative_q_learning_has_no_monte_carlo_bound():
 
 
 def test_a_network_without_the_parts_of_its_method_is_refused():
-    from qtx_ros.errors import QtxError
-
     with pytest.raises(QtxError, match="model.actor is false with iql, expected true"):
         small_config(method="iql")
     with pytest.raises(QtxError, match="model.returns is true with q, expected false: dt needs it"):
@@ -166,6 +165,15 @@ def test_a_network_without_the_parts_of_its_method_is_refused():
         small_config(method="dt", model=replace(SMALL, returns=True), completion=True)
     with pytest.raises(QtxError, match="conservative is gap, which only method q knows, not cql"):
         small_config(method="cql", conservative="gap")
+    for method in ("bc", "dt", "iql"):
+        with pytest.raises(QtxError, match=f"conservative is softmax, expected zero: {method} has no use for it"):
+            small_config(method=method, model=replace(SMALL, **PARTS.get(method, {})), conservative="softmax")
+    for key, said in (("gap", "conservative zero, which reads none: gap does"),
+                      ("atom_sigma", "loss mse, which reads none: hl_gauss does"),
+                      ("expectile", "method q, which reads none: iql does"),
+                      ("temperature", "method q, which reads none: iql does")):  # fmt: skip
+        with pytest.raises(QtxError, match=f"{key} is 0.6 with {said}"):
+            small_config(**{key: 0.6})
     with pytest.raises(QtxError, match="margin is 0.1, but its margin_weight is 0"):
         small_config(margin=0.1)
     with pytest.raises(QtxError, match="episodes is 'good', expected one of all, success, demonstrations"):

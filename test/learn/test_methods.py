@@ -41,6 +41,7 @@ OPTIONS = {
     "completion, histograms": {"completion": True, "loss": "hl_gauss", "atom_sigma": 1.5, "model": ATOMS},
     "target_every": {"target_every": 5},
     "state_noise": {"state_noise": 0.05},
+    "bin_noise": {"bin_noise": 0.1},
 }
 FROM_PICTURES = {
     "colour": {"shift": 0, "colour": 0.3},
@@ -83,7 +84,7 @@ def test_every_option_of_pictures_text_and_memory_learns(name, tmp_path):
 def test_no_option_of_the_loss_is_left_out():
     """Of the keys that a loss may read: those of the optimiser and of the machine are not."""
     changed = {key for changes in (*OPTIONS.values(), *FROM_PICTURES.values()) for key in changes}
-    elsewhere = {"rebuild", "search", "bin_noise"}  # tests in files of their own
+    elsewhere = {"rebuild", "search"}  # tests in files of their own
     keys = [field.name for field in fields(TrainConfig)]
     first, last = keys.index("n_step"), keys.index("threads")
     numbers = {"truncation_is_failure", "value_low", "value_high", "target_rate"}  # of all of the tests

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -143,6 +144,23 @@ def test_recomputing_gives_the_same_step_and_bfloat16_nearly(tmp_path):
         assert plain[name] != mixed[name]
 
 
+@pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++"))), reason="torch.compile needs a C++ compiler")
+def test_a_compiled_encoder_learns_the_same(tmp_path, monkeypatch):
+    from torch._inductor import config as inductor
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+    settings = small_config(method="bc", model=replace(SMALL, channels=(4,)))  # little to compile: 30 s of one core
+    windows, compiled = windows_of(tmp_path, None, settings), replace(settings, compile=True)
+    batches = windows.batch(np.arange(8)), windows.batch(np.arange(20, 30))  # other numbers of frames
+    trainers = [Trainer(windows.spec, told, 0) for told in (settings, compiled)]
+    with inductor.patch({"compile_threads": 1, "cpp.simdlen": 1}):  # neither other processes nor wide registers
+        steps = [[trainer.update(batch) for batch in batches] for trainer in trainers]
+    assert list((tmp_path / "inductor").rglob("*.cpp"))  # it was
+    for plain, other in zip(*steps, strict=True):
+        for name in ("loss", "gradient_norm"):
+            torch.testing.assert_close(plain[name], other[name], rtol=1e-4, atol=1e-6)
+
+
 def test_a_bin_outside_its_dimension_is_an_error(tmp_path):
     settings = small_config()
     windows = windows_of(tmp_path, None, settings)
@@ -150,6 +168,17 @@ def test_a_bin_outside_its_dimension_is_an_error(tmp_path):
     batch["bins"][3, 2] = 3
     with pytest.raises(QtxError, match="bin 3 in dimension 2, expected 0 to 2"):
         Trainer(windows.spec, settings, 0).update(batch)
+
+
+def test_biases_norms_and_static_hyper_connections_have_no_weight_decay():
+    trainer = Trainer(small_spec(), small_config(weight_decay=0.5, model=replace(SMALL, hyper_streams=2)), 0)
+    decay = {id(p): group["weight_decay"] for group in trainer.optimiser.param_groups for p in group["params"]}
+    found = {name: decay[id(p)] for name, p in trainer.model.named_parameters()}
+    assert len(found) == len(decay)
+    static = {name for name in found if name.endswith(".mix")}
+    vectors = {name for name, p in trainer.model.named_parameters() if p.ndim < 2}
+    assert static and {name for name, value in found.items() if value == 0} == static | vectors
+    assert found["decoder.bin_embedding.weight"] == found["decoder.blocks.0.connections.0.mix_by_token"] == 0.5
 
 
 def test_learning_rate_warms_up_and_decays():
@@ -340,3 +369,13 @@ def test_tightened_targets_see_the_first_step(tmp_path):
     for tighten in (True, False):
         windows = windows_of(tmp_path, None, small_config(n_step=2, tighten=tighten))
         assert ("near" in windows.batch(np.arange(4))) == tighten
+
+
+def test_a_batch_that_does_not_tell_the_first_step_cannot_be_tightened(tmp_path):
+    plain, tightened = small_config(n_step=2), small_config(n_step=2, tighten=True)
+    batch = windows_of(tmp_path, None, plain).batch(np.arange(4))
+    with pytest.raises(QtxError, match="tighten is true, but the batch lacks `near`"):
+        Trainer(small_spec(), tightened, 0).update(batch)
+    near = windows_of(tmp_path, None, tightened).batch(np.arange(4))
+    losses = [Trainer(small_spec(), plain, 0).update(b)["loss"] for b in (batch, near)]
+    assert torch.equal(*losses)  # nor is it tightened unless asked for
