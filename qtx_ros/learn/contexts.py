@@ -63,14 +63,20 @@ def ring(network: QTransformer, batch: Batch, frames: Tensor, windows: str) -> T
 
 
 def encode(network: QTransformer, batch: Batch, used: Tensor | None = None) -> Tensor:
-    """Tokens [U, K, W] of all unique frames, or of those with the numbers `used`, int64 [U′]."""
+    """Tokens [U, K, W] of all unique frames, or of those with the numbers `used`, int64 [U′].
+
+    With `recompute` in parts of that many. The way back starts with the last part, so what it needs is kept.
+    """
     frames, state, owner = (batch[name] if used is None else batch[name][used] for name in ("frames", "state", "owner"))
     inputs = frames, state, features(network, batch["tokens"], owner)
     size = network.encoder.at_once
     if not size or len(frames) <= size:
         return _encode(network, *inputs)
-    parts = zip(*(part.split(size) for part in inputs), strict=True)
-    return torch.cat([checkpoint(_encode, network, *part, use_reentrant=False) for part in parts])
+    first = len(frames) % size
+    sizes = [first] * (first > 0) + [size] * (len(frames) // size)
+    *others, last = zip(*(part.split(sizes) for part in inputs), strict=True)
+    tokens = [checkpoint(_encode, network, *part, use_reentrant=False) for part in others]
+    return torch.cat([*tokens, _encode(network, *last)])
 
 
 def _encode(network: QTransformer, frames: Tensor, state: Tensor, given: Tensor) -> Tensor:

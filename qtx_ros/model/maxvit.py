@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qtx_ros.errors import QtxError
+from qtx_ros.model import lean
 from qtx_ros.model.encoder import Observer, per_camera
 from qtx_ros.model.token_learner import TokenLearner as TokenLearner  # part of this module's face
 from qtx_ros.model.transformer import Mlp
@@ -66,8 +67,17 @@ class RmsNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[…, C] from […, C], written as ONNX Runtime fuses it."""
-        return x / torch.sqrt(x.pow(2).mean(-1, keepdim=True) + EPSILON) * self.weight
+        """[…, C] from […, C]; in a graph written as ONNX Runtime fuses it."""
+        if lean.traced():
+            return x / torch.sqrt(x.pow(2).mean(-1, keepdim=True) + EPSILON) * self.weight
+        return lean.rms_norm(x, self.weight, EPSILON)
+
+
+def activated(norm: nn.Module, x: Tensor) -> Tensor:
+    """GELU of the normed x […, C]."""
+    if isinstance(norm, RmsNorm) and not lean.traced():
+        return lean.rms_norm(x, norm.weight, EPSILON, gelu=True)
+    return F.gelu(norm(x))
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -76,6 +86,19 @@ class BatchNorm(nn.BatchNorm1d):
     def forward(self, x: Tensor) -> Tensor:
         """[B, h, w, C] from [B, h, w, C]; while training over all images of the batch."""
         return super().forward(x.flatten(0, 2)).reshape(x.shape)
+
+
+class Depthwise(nn.Conv2d):
+    """3×3 convolution of each channel."""
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__(channels, channels, 3, stride, padding=1, groups=channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, h', w'] from [B, C, h, w]."""
+        if self.stride[0] > 1 and not lean.traced() and lean.narrow(x):
+            return lean.depthwise(x, self.weight, self.bias, self.stride[0])
+        return super().forward(x)
 
 
 class SqueezeExcitation(nn.Module):
@@ -99,17 +122,17 @@ class MBConv(nn.Module):
         hidden, kind = expansion * channels, RmsNorm if norm == "rms" else BatchNorm
         self.residual = channels_in == channels and not halve
         self.expand, self.norm_expand = nn.Linear(channels_in, hidden), kind(hidden)
-        self.depthwise = nn.Conv2d(hidden, hidden, 3, stride=1 + halve, padding=1, groups=hidden)
+        self.depthwise = Depthwise(hidden, 1 + halve)
         self.norm_depthwise, self.excite = kind(hidden), SqueezeExcitation(hidden)
         self.project, self.norm_project = nn.Linear(hidden, channels), kind(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, h', w', channels] from [B, h, w, channels_in]."""
-        y = F.gelu(self.norm_expand(self.expand(x)))
+        y = activated(self.norm_expand, self.expand(x))
         y = self.depthwise(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        y = self.excite(F.gelu(self.norm_depthwise(y)))
+        y = self.excite(activated(self.norm_depthwise, y))
         y = self.norm_project(self.project(y))
-        return x + y if self.residual else y
+        return x + y if self.residual else y.float()  # what blocks add to stays float32
 
 
 class WindowAttention(nn.Module):
@@ -139,11 +162,19 @@ class WindowAttention(nn.Module):
         query, key, value = (
             partition(layer(y), self.heads, self.window, self.grid) for layer in (self.query, self.key, self.value)
         )  # [N, heads, w², d] each
-        query, key = (rotate(part, self.cos, self.sin) for part in (query, key))
-        found = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        turn = rotate if lean.traced() else lean.turn
+        query, key = (turn(part, self.cos, self.sin) for part in (query, key))
+        found = attend(query, key, value)
         gate = torch.sigmoid(self.gates(y))  # [B, h, w, heads]
         merged = merge(found, x.shape[1:3], self.window, self.grid)  # [B, h, w, heads, d]
         return self.out((merged * gate[..., None]).flatten(3))
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention without a scale, [N, heads, w², d] of each."""
+    if not lean.traced() and lean.narrow(query):
+        return lean.attend(query, key, value)
+    return F.scaled_dot_product_attention(query, key, value, scale=1.0)
 
 
 def partition(x: Tensor, heads: int, window: int, grid: bool) -> Tensor:
