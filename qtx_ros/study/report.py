@@ -64,7 +64,7 @@ def put_into(page: Path, name: str, text: str) -> None:
 def draw(study: Study, results: list[Result], folder: Path) -> list[str]:
     """Write the plots; returns their names."""
     groups, score, names = tables.group(results), SCORES[study.arena], []
-    if any(not rows[0].keys["variant"] for rows in groups.values()):
+    if not all(plots.BINS.fullmatch(rows[0].keys["variant"]) for rows in groups.values()):
         plots.plot_methods(groups, folder / "methods.png", score)
         names.append("methods.png")
     if plots.plot_bins(groups, folder / "bins.png", score):
