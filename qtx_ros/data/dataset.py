@@ -70,7 +70,8 @@ class Windows:
     leaves out transitions whose action moves nothing. `cache` decodes every frame once into memory. Up to `chunk`
     transitions that follow each other are drawn together and share their frames. `read` makes an array of an
     instruction, the batch's `tokens`. `memory`: steps before s whose states and bins a batch holds, too. `near`: of
-    several `steps` a batch also says what the first one brought and what was seen after it.
+    several `steps` a batch also says what the first one brought and what was seen after it. `numbered`: a batch also
+    says which transitions it holds.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Windows:
         read: Callable[[str], np.ndarray] = text_tokens,
         memory: int = 0,
         near: bool = False,
+        numbered: bool = False,
     ) -> None:
         if failures not in FAILURES:
             raise QtxError(f"failures is {failures!r}, expected one of {', '.join(FAILURES)}")
@@ -94,7 +96,7 @@ class Windows:
         if chunk < 1:
             raise QtxError(f"chunk is {chunk}, expected at least 1 transition")
         self.dataset, self.spec, self.chunk, self._read = dataset, dataset.spec, chunk, read
-        self.memory, self.near = memory, near
+        self.memory, self.near, self.numbered = memory, near, numbered
         self.history, self.steps, self.discount = history or dataset.spec.history, steps, discount
         self._frames = Frames(self.spec, dataset.episodes)
         self._collect(failures)
@@ -207,6 +209,7 @@ class Windows:
             "success": self._success[episode],
             **(self._past(start) if self.memory else {}),
             **(self._first_step(start, *near) if near else {}),
+            **({"number": np.asarray(transitions, np.int64)} if self.numbered else {}),
         }
 
     def _first_step(self, start: np.ndarray, near: np.ndarray) -> dict[str, np.ndarray]:

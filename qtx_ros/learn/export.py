@@ -135,8 +135,12 @@ def load_model(run: checkpoint.Run):
     from qtx_ros.model.guidance import inference
 
     groups, progress = checkpoint.load_checkpoint(run.folder)
-    model = build_model(run.spec, run.config, run.seed)
-    model.load_state_dict(groups["model"])
+    weights, config = groups["model"], run.config
+    if config.search:  # the first critic alone decides
+        config = replace(config, search=0, model=replace(config.model, critics=1))
+        weights = {name: tensor for name, tensor in weights.items() if not name.startswith(("twin.", "others."))}
+    model = build_model(run.spec, config, run.seed)
+    model.load_state_dict(weights)
     return inference(model).eval(), progress
 
 
@@ -206,7 +210,7 @@ def _manifest(run: checkpoint.Run, model, progress: dict, folder: Path, name: st
         spec=run.spec,
         ring=model.ring_shape,
         features=model.feature_size,
-        model=configs.dump(run.config.model),
+        model=configs.dump(model.config),
         picture=picture_tokens(model, run.spec) if split else 0,
         versions=_versions(),
         metrics=metrics,

@@ -20,10 +20,14 @@ def q_learning(model: QTransformer, target: QTransformer, batch: Batch, config: 
     bins, backup = batch["bins"], backups(target, batch, config)
     critics, td, conservative = value_losses(model, contexts.online(model, batch), bins, backup.targets, config)
     terms = {"td": td, "conservative": conservative, **_extra(model, critics, batch, backup, config)}
-    weights = {"conservative": config.alpha, "margin": config.margin_weight, "consistency": config.consistency}
-    loss = sum(weights.get(name, 1.0) * term for name, term in terms.items())
     taken = rules.taken(smallest(critics), bins).detach()
-    return loss, {**terms, "q_taken": taken.mean(), "target": backup.targets.mean()}
+    return weighted(terms, config), {**terms, "q_taken": taken.mean(), "target": backup.targets.mean()}
+
+
+def weighted(terms: dict[str, Tensor], config: TrainConfig) -> Tensor:
+    """The loss: the sum of its terms, each with its weight."""
+    weights = {"conservative": config.alpha, "margin": config.margin_weight, "consistency": config.consistency}
+    return sum(weights.get(name, 1.0) * term for name, term in terms.items())
 
 
 def conservative_q_learning(
@@ -56,11 +60,16 @@ def backups(target: QTransformer, batch: Batch, config: TrainConfig) -> Backup:
         value = target.first_q_values(near[0]).amax(-1)
         one_step = rules.backed_up(batch["near_reward"], config.gamma, batch["near_terminal"], value)
         targets = rules.tightened(targets, one_step)
+    assumed = torch.cat([q_same[:, 1:].argmax(-1), next_bin[:, None]], 1)
+    return bounded(backed_up, targets, assumed, batch, config)
+
+
+def bounded(backed_up: Tensor, targets: Tensor, assumed: Tensor, batch: Batch, config: TrainConfig) -> Backup:
+    """The targets, raised by the bounds that a configuration asks for, of what was `backed_up`; all [B, D]."""
     if config.completion:
         targets = rules.completion_bound(targets)
     if config.monte_carlo:
         targets = rules.lower_bound(targets, batch["returns"])
-    assumed = torch.cat([q_same[:, 1:].argmax(-1), next_bin[:, None]], 1)
     rests = targets <= backed_up
     rests[:, -1] &= batch["terminal"] < 1
     return Backup(targets.clamp(config.value_low, config.value_high), assumed, rests)

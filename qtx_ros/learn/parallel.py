@@ -74,5 +74,7 @@ def check_share(config: TrainConfig, world: World) -> None:
     size = config.batch_size
     if size % world.size:
         raise QtxError(f"training: batch_size is {size}, expected a multiple of the {world.size} processes")
+    if world.size > 1 and config.search:
+        raise QtxError(f"training: search keeps its tables in one process, there are {world.size}: use search 0")
     if world.size > 1 and config.model.encoder == "maxvit" and config.model.maxvit.norm == "batch":
         raise QtxError(f"training: maxvit.norm batch needs the whole batch, there are {world.size} processes: use rms")

@@ -21,10 +21,11 @@ _FRACTIONS = ("final_learning_rate", "beta2", "gamma", "target_rate", "text_drop
 _AT_LEAST_ZERO = (
     "warmup_steps", "weight_decay", "alpha", "shift", "colour", "state_noise", "threads", "loader_threads", "cache_mb",
     "target_every", "regenerative", "consistency", "margin", "margin_weight", "temperature", "recompute", "gap",
-    "rebuild", "bin_noise",
+    "rebuild", "search", "bin_noise",
 )  # fmt: skip
 
 _TERMS = ("margin_weight", "consistency", "completion")
+_WITH_SEARCH = {"method": "q", "loss": "mse", "tighten": False, "regenerative": 0.0, "model.order": "fixed"}
 _UNKNOWN = {"bc": _TERMS, "dt": _TERMS, "iql": _TERMS}  # keys that a method has no use for
 _READ_WITH = {  # keys that are read only if another one has this value
     "gap": ("conservative", "gap"), "atom_sigma": ("loss", "hl_gauss"), "expectile": ("method", "iql"),
@@ -68,6 +69,7 @@ class TrainConfig:
     margin: float = 0.0  # by which the taken bin of a successful episode should lead, with margin_weight
     margin_weight: float = 0.0
     consistency: float = 0.0  # weight of the penalty on Q whose greedy bin is not the one that its target assumed
+    search: int = 0  # steps for which what targets assume stands, while model.critics of them compete (ConQUR); 0: off
     regenerative: float = 0.0  # weight of the squared distance to the initial weights
     rebuild: float = 0.0  # weight of the error of the pictures rebuilt from their tokens: tells where things are
     expectile: float = 0.8  # of method iql: which expectile of Q the value of a state is
@@ -126,6 +128,7 @@ class TrainConfig:
             if value := getattr(self, key):
                 said, off = ("true", "false") if value is True else (value, 0)
                 raise QtxError(f"training: {key} is {said}, expected {off}: {method} has no use for it")
+        self._check_search()
         for key, (other, needed) in _READ_WITH.items():
             default, value = type(self).__dataclass_fields__[key].default, getattr(self, key)
             if value != default and (found := getattr(self, other)) != needed:
@@ -144,6 +147,21 @@ class TrainConfig:
             raise QtxError("training: conservative gap needs loss mse: a histogram has no value to stay below")
         if self.loss == "hl_gauss" and method not in ("q", "cql"):
             raise QtxError(f"training: loss is hl_gauss, method {method} knows mse only")
+
+    def _check_search(self) -> None:
+        """The search is among several critics of Q-learning that are asked to be consistent."""
+        if not self.search:
+            if self.model.critics > 2:
+                raise QtxError(f"training: model.critics is {self.model.critics}, expected 1 or 2 without search")
+            return
+        found = {**vars(self), "model.order": self.model.order}
+        for key, right in _WITH_SEARCH.items():
+            if found[key] != right:
+                said, wanted = (str(value).lower() for value in (found[key], right))
+                raise QtxError(f"training: {key} is {said}, expected {wanted} with search")
+        if self.model.critics < 2 or not self.consistency:
+            said = f"model.critics is {self.model.critics} and consistency {self.consistency}"
+            raise QtxError(f"training: search needs several critics and a consistency above 0, but {said}")
 
     def _check(self, names: tuple[str, ...], fits, wanted: str) -> None:
         for name in names:

@@ -22,6 +22,7 @@ from qtx_ros.learn import checkpoint, contexts, rules_regularise
 from qtx_ros.learn.augment import colour, drop_text, move_bins, shift
 from qtx_ros.learn.contexts import Batch
 from qtx_ros.learn.forget import forget
+from qtx_ros.learn.information import Search
 from qtx_ros.learn.methods import METHODS
 from qtx_ros.learn.parallel import ALONE, World, check_share
 from qtx_ros.learn.rebuild import Rebuild
@@ -33,6 +34,7 @@ from qtx_ros.spec import Spec
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 SAMPLE = 256  # transitions whose frames tell the mean picture
+DRAWN = 1 << 16  # no process has this rank: random numbers of the search
 STD_FLOOR = 0.02  # added to the standard deviation of each state entry, in its unit: a still joint stays small
 
 
@@ -56,6 +58,7 @@ class Trainer:
         start = self.model.named_parameters() if config.regenerative else ()
         self.initial = {name: parameter.detach().clone() for name, parameter in start}
         self.rebuild = build_rebuild(self.model, config, seed).to(self.device) if config.rebuild else None
+        self.search = Search(config, self.device) if config.search else None
         groups = [group for part in self._parts() for group in _decay_groups(part, config.weight_decay)]
         self.optimiser = torch.optim.AdamW(groups, config.learning_rate, betas=(0.9, config.beta2), fused=True)
 
@@ -64,7 +67,7 @@ class Trainer:
         return [self.model, *([self.rebuild] if self.rebuild else [])]
 
     def set_statistics(self, windows: Windows) -> None:
-        """Take the normalisation of the state, and what pictures look like, from the data; before the first step."""
+        """Take what depends on the data from it, as the normalisation of the state; before the first step."""
         state = windows.state[windows.valid].astype(np.float64)
         mean, std = state.mean(0), state.std(0) + STD_FLOOR
         for network in (self.model, self.target):
@@ -73,6 +76,8 @@ class Trainer:
         if self.rebuild:
             some = np.linspace(0, len(windows) - 1, SAMPLE).astype(int)
             self.rebuild.set_statistics(torch.as_tensor(windows.batch(some)["frames"]).to(self.device))
+        if self.search:
+            self.search.cover(len(windows), self.model.code.places)
 
     def update(self, arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
         """One gradient step on a batch as `Windows.batch` gives it; returns what to log, scalars."""
@@ -91,7 +96,11 @@ class Trainer:
         if self.rebuild:
             used = batch["here"].unique()
             batch = {**batch, contexts.ENCODED: contexts.encode(self.model, batch, used)}
-        loss, metrics = METHODS[self.config.method](self.model, self.target, batch, self.config)
+        given = self.model, self.target, batch, self.config
+        if self.search:
+            loss, metrics = self.search.loss(*given, self._generator(DRAWN))
+        else:
+            loss, metrics = METHODS[self.config.method](*given)
         if self.rebuild:
             error = self.rebuild(batch[contexts.ENCODED], batch["frames"][used])
             loss, metrics["rebuild"] = loss + self.config.rebuild * error, error
@@ -112,6 +121,8 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         self._follow()
         self.step += 1
+        if self.search:
+            self.search.end_step(self.model, self.target, self.optimiser)
         return {"gradient_norm": norm, "learning_rate": torch.tensor(rate, device=self.device)}
 
     def _generator(self, *more: int) -> torch.Generator:
@@ -157,6 +168,7 @@ class Trainer:
             "target": self.target.state_dict(),
             "initial": self.initial,
             "rebuild": self.rebuild.state_dict() if self.rebuild else {},
+            "search": self.search.state_dict() if self.search else {},
             "optimiser": {f"{i}/{name}": value for i, named in state.items() for name, value in named.items()},
         }
         checkpoint.save_checkpoint(folder, groups, {"step": self.step, "seconds": self.seconds})
@@ -169,6 +181,8 @@ class Trainer:
         self.initial = {name: groups["initial"][name] for name in self.initial}
         if self.rebuild:
             self.rebuild.load_state_dict(groups["rebuild"])
+        if self.search:
+            self.search.load_state_dict(groups["search"])
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in groups.get("optimiser", {}).items():
             index, name = key.split("/")
@@ -232,6 +246,7 @@ def open_windows(dataset: Dataset, config: TrainConfig) -> Windows:
     failures = "terminal" if config.truncation_is_failure else "truncated"
     options = {"discount": config.gamma, "failures": failures, "cache": cache, "chunk": config.chunk}
     options |= {"memory": config.model.memory, "near": config.tighten}
+    options |= {"numbered": config.search > 0}
     return Windows(dataset, steps=config.n_step, read=text_reader(config.model), **options)
 
 

@@ -49,7 +49,7 @@ class ModelConfig:
     value_range: tuple[float, float] = (0.0, 1.0)  # that the atoms cover: training's value_low and value_high
     actor: bool = False  # a decoder of its own decides, beside the critics and a value of the state: method iql
     returns: bool = False  # the wanted return is a token of the context: method dt
-    critics: int = 1  # 2: twins; their smaller Q makes targets and decisions
+    critics: int = 1  # 2: twins, whose smaller Q makes targets and decisions; more, each by itself: training's search
     guidance: float = 1.0  # of the exported policy: Q without instruction + guidance · what the instruction adds
 
     def __post_init__(self) -> None:
@@ -66,8 +66,6 @@ class ModelConfig:
             raise QtxError(f"model: atoms is {self.atoms}, expected 0 or at least {FEWEST_ATOMS}")
         if not self.value_range[0] < self.value_range[1]:
             raise QtxError(f"model: value_range is {self.value_range}, expected a smaller and a larger number")
-        if self.critics > 2:
-            raise QtxError(f"model: critics is {self.critics}, expected 1 or 2")
         if not (math.isfinite(self.guidance) and self.guidance >= 0):
             raise QtxError(f"model: guidance is {self.guidance}, expected a number of at least 0")
         if self.encoder == "maxvit" and self.token_learner:

@@ -52,7 +52,8 @@ class QTransformer(nn.Module):
         self.memory = Memory(self.bins, len(spec.state_names), spec.history, config) if config.memory else None
         self.code = _code(self.bins, config)
         self.decoder = self._critic()
-        self.twin = self._critic() if config.critics == 2 else None
+        self.twin = self._critic() if config.critics > 1 else None
+        self.others = nn.ModuleList(self._critic() for _ in range(config.critics - 2))
         self.actor = self._critic() if config.actor else None
         self.state_value = StateValue(self.context_tokens, config.width) if config.actor else None
         self.wanted = WantedReturn(config.width) if config.returns else None
@@ -63,8 +64,8 @@ class QTransformer(nn.Module):
 
     @property
     def critics(self) -> list[ActionDecoder]:
-        """One critic, or the twins."""
-        return [self.decoder] if self.twin is None else [self.decoder, self.twin]
+        """One critic, the twins, or those that a search compares."""
+        return [self.decoder] if self.twin is None else [self.decoder, self.twin, *self.others]
 
     @property
     def deciders(self) -> list[ActionDecoder]:
@@ -175,6 +176,10 @@ class QTransformer(nn.Module):
     def critic_q_values(self, context: Tensor, tokens: Tensor) -> list[Tensor]:
         """Teacher forced on the taken tokens, int64 [B, K]: Q [B, K, M] of each critic."""
         return [critic.values(*self.code.forced(critic, context, tokens)) for critic in self.critics]
+
+    def critic_first_q_values(self, context: Tensor) -> list[Tensor]:
+        """Q of the first token, [B, M], of each critic."""
+        return [self.code.first(critic, context) for critic in self.critics]
 
     def critic_logits(self, context: Tensor, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:
         """With `atoms`: logits [B, K, M, A] and Q [B, K, M] of each critic, teacher forced on tokens int64 [B, K].

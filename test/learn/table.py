@@ -53,6 +53,14 @@ class Table(nn.Module):
     def critic_q_values(self, context: Tensor, bins: Tensor) -> list[Tensor]:
         return [torch.stack([_padded(q, max(self.bins)) for q in rows], 1) for rows in self._numbers(context, bins)]
 
+    @property
+    def critics(self) -> list[nn.Module]:
+        return list(self.tables)
+
+    def critic_first_q_values(self, context: Tensor) -> list[Tensor]:
+        start = torch.zeros(len(context), len(self.bins), dtype=torch.int64)
+        return [q[:, 0] for q in self.critic_q_values(context, start)]
+
     def critic_logits(self, context: Tensor, bins: Tensor) -> list[tuple[Tensor, Tensor]]:
         widest, outputs = max(self.bins), self.critic_outputs(context, bins)
         full = [[nn.functional.pad(x, (0, 0, 0, widest - x.shape[1])) for x in rows] for rows in outputs]
@@ -99,7 +107,7 @@ def solve(table: Table, target: Table, batch: dict[str, Tensor], config, rounds:
     The squared losses of a table are parabolas, one per entry: a Newton step ends at their bottom. The cross-entropy of
     an entry of weight w has the gradient w · (softmax − wanted), which says what is wanted.
     """
-    weights = [w.clamp(min=1e-12) for w in _weights(table, batch, config)]
+    weights = [w.clamp(min=1e-12) for w in second_derivatives(table, batch, config)]
     for _ in range(rounds):
         before = table.values()
         target.load_state_dict(table.state_dict())
@@ -113,7 +121,7 @@ def solve(table: Table, target: Table, batch: dict[str, Tensor], config, rounds:
     raise AssertionError(f"values still move after {rounds} rounds")
 
 
-def _weights(table: Table, batch: dict[str, Tensor], config) -> list[Tensor]:
+def second_derivatives(table: Table, batch: dict[str, Tensor], config) -> list[Tensor]:
     """How much each entry weighs in the loss: the second derivative of squared errors."""
     from dataclasses import replace
 

@@ -50,5 +50,11 @@ def test_twins_decide_by_the_smaller_q_and_return_it():
 
 
 def test_other_numbers_of_critics_are_named():
-    with pytest.raises(QtxError, match="critics is 3, expected 1 or 2"):
-        replace(SMALL, critics=3)
+    with pytest.raises(QtxError, match="critics is 0, expected at least 1"):
+        replace(SMALL, critics=0)
+
+
+def test_more_critics_leave_the_first_two_as_they_are():
+    two, four = build(2), build(4).state_dict()
+    assert all(torch.equal(four[name], value) for name, value in two.state_dict().items())
+    assert len(build(4).critics) == 4 and not torch.equal(four["others.0.head"], four["others.1.head"])
