@@ -107,16 +107,13 @@ def _timed(times: dict[str, float], name: str, work: Callable):
 def _windows(folder: Path, job: Job):
     """Transitions of a training set of JPEG pictures, decoded once into memory as in training."""
     from qtx_ros.bench.loader import write_set
-    from qtx_ros.data.dataset import Dataset, Windows
-    from qtx_ros.preprocess import text_tokens
+    from qtx_ros.data.dataset import Dataset
+    from qtx_ros.learn.trainer import open_windows
 
     config, model = job.config, job.config.model
     write_set(folder, job.spec, max(200, 2 * config.batch_size), "jpeg")
     given = np.random.default_rng(0).normal(size=model.text_size).astype(np.float32)
-    read = text_tokens if model.text_encoder == "hashed" else lambda _: given
-    options = {"discount": config.gamma, "chunk": config.chunk, "memory": model.memory, "read": read, "cache": True}
-    options["near"] = config.tighten
-    return Windows(Dataset.open(folder), steps=config.n_step, **options)
+    return open_windows(Dataset.open(folder), config, None if model.text_encoder == "hashed" else lambda _: given)
 
 
 def _peak_mb() -> float:

@@ -239,15 +239,17 @@ def build_rebuild(model: QTransformer, config: TrainConfig, seed: int) -> Rebuil
         return Rebuild(model.tokens, model.config.width, model.cameras)
 
 
-def open_windows(dataset: Dataset, config: TrainConfig) -> Windows:
-    """The transitions that a configuration trains on; their frames in memory if they fit into `cache_mb`."""
+def open_windows(dataset: Dataset, config: TrainConfig, read: Callable[[str], np.ndarray] | None = None) -> Windows:
+    """The transitions that a configuration trains on; their frames in memory if they fit into `cache_mb`.
+
+    `read` makes an array of an instruction, by default as the configuration's text encoder does.
+    """
     frame = sum(camera.height * camera.width * 3 for camera in dataset.spec.cameras)  # [B] a tick
     cache = frame * sum(len(episode) for episode in dataset.episodes) <= config.cache_mb * 1e6
     failures = "terminal" if config.truncation_is_failure else "truncated"
     options = {"discount": config.gamma, "failures": failures, "cache": cache, "chunk": config.chunk}
-    options |= {"memory": config.model.memory, "near": config.tighten}
-    options |= {"numbered": config.search > 0}
-    return Windows(dataset, steps=config.n_step, read=text_reader(config.model), **options)
+    options |= {"memory": config.model.memory, "near": config.tighten, "numbered": config.search > 0}
+    return Windows(dataset, steps=config.n_step, read=read or text_reader(config.model), **options)
 
 
 def check_bins(bins: np.ndarray, counts: tuple[int, ...]) -> None:
