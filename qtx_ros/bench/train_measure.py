@@ -49,6 +49,7 @@ def _measure(job: Job) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         windows = _windows(Path(folder), job)
         trainer = Trainer(job.spec, job.config, seed=0)
+        trainer.set_statistics(windows)
         before, size = _peak_mb(), job.config.batch_size
         batches = [windows.batch(windows.draw(size, 0, step)) for step in range(job.warm + job.steps)]
         for step, batch in enumerate(batches):
